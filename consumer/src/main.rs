@@ -1,0 +1,2 @@
+//! Stands empty until its first file.
+fn main() {}

@@ -1,0 +1,89 @@
+//! The schema of each store, embedded in the binary, and the runner that brings a database to it.
+//!
+//! Running twice, or two runners at once, is safe: the runner takes the database's advisory lock,
+//! applies what is missing in order, and refuses a migration whose text has changed since. It then
+//! writes the database's own name, or refuses if the database already carries another.
+
+use domain::{ShardName, StoreKind};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::mysql::{MySqlConnection, MySqlPool};
+
+static ORDERS: Migrator = sqlx::migrate!("./orders");
+static ACCOUNTS: Migrator = sqlx::migrate!("./accounts");
+
+/// The name a database is to carry; its store says which schema it gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShardIdentity {
+    /// Which shard of which store.
+    pub name: ShardName,
+    /// The slot map's generation.
+    pub slot_map_epoch: u32,
+}
+
+/// Why a database could not be brought to its schema.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    /// The migrations themselves failed.
+    #[error("cannot migrate {0:?}: {1}")]
+    Migrate(ShardIdentity, #[source] MigrateError),
+    /// The database could not be asked.
+    #[error("cannot read or write the identity of {0:?}: {1}")]
+    Sql(ShardIdentity, #[source] sqlx::Error),
+    /// The database is another shard's.
+    #[error("the database calls itself {found}, not {expected}")]
+    WrongIdentity {
+        /// What it says.
+        found: String,
+        /// What it should say.
+        expected: String,
+    },
+}
+
+fn migrator(store: StoreKind) -> &'static Migrator {
+    match store {
+        StoreKind::Orders => &ORDERS,
+        StoreKind::Accounts => &ACCOUNTS,
+    }
+}
+
+/// Brings one database to its schema and writes its name.
+pub async fn run(pool: &MySqlPool, identity: ShardIdentity) -> Result<(), MigrationError> {
+    let migrated = migrator(identity.name.store).run(pool).await;
+    migrated.map_err(|error| MigrationError::Migrate(identity, error))?;
+    let sql = |error| MigrationError::Sql(identity, error);
+    let mut conn = pool.acquire().await.map_err(sql)?;
+    let found = claim_identity(&mut conn, identity).await.map_err(sql)?;
+    let name = identity.name;
+    let expected = describe(name.store.as_str(), name.index, identity.slot_map_epoch);
+    if found == expected {
+        tracing::info!(database = %expected, "The database is at its schema.");
+        Ok(())
+    } else {
+        Err(MigrationError::WrongIdentity { found, expected })
+    }
+}
+
+async fn claim_identity(
+    conn: &mut MySqlConnection,
+    identity: ShardIdentity,
+) -> Result<String, sqlx::Error> {
+    // The no-op update makes two runners at once agree on whoever wrote first.
+    sqlx::query(
+        "INSERT INTO shard_identity (singleton, store, shard, slot_map_epoch) VALUES (1, ?, ?, ?)
+         ON DUPLICATE KEY UPDATE singleton = singleton",
+    )
+    .bind(identity.name.store.as_str())
+    .bind(identity.name.index)
+    .bind(identity.slot_map_epoch)
+    .execute(&mut *conn)
+    .await?;
+    let (store, shard, epoch): (String, u16, u32) =
+        sqlx::query_as("SELECT store, shard, slot_map_epoch FROM shard_identity")
+            .fetch_one(conn)
+            .await?;
+    Ok(describe(&store, shard, epoch))
+}
+
+fn describe(store: &str, shard: u16, epoch: u32) -> String {
+    format!("{store}-{shard} of slot map epoch {epoch}")
+}

@@ -1,0 +1,73 @@
+//! What the engine asks of whoever owns branches.
+
+use crate::{Reason, ShardId, SqlFault, Xid};
+use sqlx::mysql::MySqlConnection;
+use std::future::Future;
+
+/// One participant's part of a global transaction, on one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Branch<P> {
+    /// The global transaction.
+    pub xid: Xid,
+    /// Which branch of it, from 0.
+    pub number: u8,
+    /// Where its rows live.
+    pub shard: ShardId,
+    /// What to reserve, in the participant's own terms.
+    pub payload: P,
+}
+
+/// What a try says of one branch. It says the same each time it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TryOutcome {
+    /// Reserved: a confirm will succeed.
+    Reserved,
+    /// Refused by a rule of the business.
+    Refused(Reason),
+    /// A cancel was here first; nothing is or will be reserved.
+    CancelledBefore,
+    /// The branch was tried before with another payload. The first one stands; somebody is told.
+    Mismatch(String),
+}
+
+/// What a confirm or a cancel says of one branch. Neither can refuse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FinishOutcome {
+    /// Confirmed, or cancelled, now or before.
+    Done,
+    /// The branch is in a state this phase may never meet (a confirm without a try, after a
+    /// cancel, ...). Nothing was changed; somebody is told.
+    Breach(String),
+}
+
+/// The owner of branches. Each operation takes branches of **one shard, each at most once, sorted
+/// by (xid, number)**, runs inside the caller's SQL transaction, may be repeated any number of
+/// times and in any order, and answers in the order it was asked.
+///
+/// An `Err` speaks of the whole batch: the caller rolls back. The number of SQL statements must not
+/// depend on the number of branches.
+pub trait Participant: Send + Sync + 'static {
+    /// What a branch carries.
+    type Payload: Clone + Send + Sync + 'static;
+
+    /// Reserves, or refuses.
+    fn try_reserve(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Self::Payload>],
+    ) -> impl Future<Output = Result<Vec<TryOutcome>, SqlFault>> + Send;
+
+    /// Makes final what was reserved.
+    fn confirm(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Self::Payload>],
+    ) -> impl Future<Output = Result<Vec<FinishOutcome>, SqlFault>> + Send;
+
+    /// Releases what was reserved; where nothing was, leaves a tombstone that refuses a late try.
+    fn cancel(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Self::Payload>],
+    ) -> impl Future<Output = Result<Vec<FinishOutcome>, SqlFault>> + Send;
+}
