@@ -165,9 +165,11 @@ mod tests {
         assert_eq!(serde_json::to_vec(&read).unwrap(), text);
     }
 
+    type Change = fn(&mut PaymentCommand);
+
     #[test]
     fn a_bad_field_is_named() {
-        let broken: [(fn(&mut PaymentCommand), &str); 4] = [
+        let broken: [(Change, &str); 4] = [
             (|c| c.amount = 0, "amount"),
             (|c| c.payee = c.payer, "payee"),
             (|c| c.tenant = String::new(), "tenant"),

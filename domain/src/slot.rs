@@ -142,23 +142,22 @@ mod tests {
 
     #[test]
     fn gaps_and_overlaps_are_refused() {
-        let map = |ranges: &[Vec<Range<u16>>]| SlotMap::from_ranges(1, ranges);
-        assert!(map(&[vec![0..512], vec![512..1024]]).is_ok());
+        let two = |first: Range<u16>, second: Range<u16>| {
+            SlotMap::from_ranges(1, &[Vec::from([first]), Vec::from([second])])
+        };
+        assert!(two(0..512, 512..1024).is_ok());
+        assert_eq!(two(0..512, 513..1024), Err(SlotMapError::Coverage(512)));
+        assert_eq!(two(0..513, 512..1024), Err(SlotMapError::Coverage(512)));
+        assert_eq!(two(0..512, 512..1025), Err(SlotMapError::Range(512..1025)));
         assert_eq!(
-            map(&[vec![0..512], vec![513..1024]]),
-            Err(SlotMapError::Coverage(512))
+            SlotMap::from_ranges(1, &[]),
+            Err(SlotMapError::ShardCount(0))
         );
-        assert_eq!(
-            map(&[vec![0..513], vec![512..1024]]),
-            Err(SlotMapError::Coverage(512))
-        );
-        assert!(map(&[vec![0..1025]]).is_err());
-        assert!(map(&[]).is_err());
     }
 
     proptest! {
         #[test]
-        fn an_even_map_equals_its_ranges(shards in 1_usize..9, id: [u8; 16]) {
+        fn an_even_map_puts_every_id_on_one_of_its_shards(shards in 1_usize..9, id: [u8; 16]) {
             let map = SlotMap::even(1, shards).unwrap();
             prop_assert!(map.shard_of(&id) < map.shards());
         }
