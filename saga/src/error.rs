@@ -1,13 +1,168 @@
 //! What a failed statement means for the batch that ran it.
 
+use sqlx::mysql::MySqlDatabaseError;
+
 /// A failed SQL transaction, split by consequence.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlFault {
+    /// A plain INSERT met a unique key: some of the set is here already. Roll back at once, then
+    /// run the set as [`Pass::Again`](crate::Pass::Again).
+    #[error("duplicate: {0}")]
+    Duplicate(#[source] sqlx::Error),
     /// Running the same batch again helps: deadlock, lock time-out, lost connection (also at
-    /// COMMIT: the fences know what was done), a server that is down, read-only or full.
+    /// COMMIT: the fences know what was done), a server that is down, read-only, full or not set
+    /// up. No record is to blame.
     #[error("transient: {0}")]
     Transient(#[source] sqlx::Error),
-    /// Running it again will not help: the statement itself is refused.
+    /// Running it again will not help: the statement itself is refused for what it says.
     #[error("definite: {0}")]
     Definite(#[source] sqlx::Error),
+}
+
+impl From<sqlx::Error> for SqlFault {
+    fn from(error: sqlx::Error) -> Self {
+        match class_of(&error) {
+            Class::Duplicate => Self::Duplicate(error),
+            Class::Transient => Self::Transient(error),
+            Class::Definite => Self::Definite(error),
+        }
+    }
+}
+
+impl SqlFault {
+    /// The server's or the client's own error.
+    pub fn error(&self) -> &sqlx::Error {
+        match self {
+            Self::Duplicate(error) | Self::Transient(error) | Self::Definite(error) => error,
+        }
+    }
+
+    /// The deadlock, lock time-out or lost connection that a run right away may well get past.
+    pub(crate) fn is_passing(&self) -> bool {
+        match self.error() {
+            sqlx::Error::Database(error) => {
+                matches!(number_of(error.as_ref()), Some(1205 | 1213 | 1062 | 1020))
+            }
+            sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
+            _other_library_error => false,
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Class {
+    Duplicate,
+    Transient,
+    Definite,
+}
+
+fn class_of(error: &sqlx::Error) -> Class {
+    match error {
+        sqlx::Error::Database(error) => match number_of(error.as_ref()) {
+            Some(number) => class_of_number(number),
+            None => Class::Definite,
+        },
+        sqlx::Error::RowNotFound
+        | sqlx::Error::TypeNotFound { .. }
+        | sqlx::Error::ColumnIndexOutOfBounds { .. }
+        | sqlx::Error::ColumnNotFound(_)
+        | sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Encode(_)
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::InvalidArgument(_) => Class::Definite,
+        // Io, Tls, Protocol, PoolTimedOut, PoolClosed, WorkerCrashed, Configuration ...: it is the
+        // connection's trouble, not the statement's.
+        _connection => Class::Transient,
+    }
+}
+
+fn number_of(error: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    error
+        .try_downcast_ref::<MySqlDatabaseError>()
+        .map(MySqlDatabaseError::number)
+}
+
+/// Error numbers of MySQL and, from 1900 to 1999 and 4000 on, of MariaDB.
+fn class_of_number(number: u16) -> Class {
+    match number {
+        // A unique key, the second with the key's name.
+        1062 | 1586 => Class::Duplicate,
+        // Deadlock, lock time-out, a row changed since it was read, interrupted, out of time.
+        1205 | 1213 | 1020 | 1317 | 1969 | 3024 | 3058 | 3572 => Class::Transient,
+        // Too many connections, handshake, shutdown, lost or aborted connections, killed by another.
+        1040
+        | 1042
+        | 1043
+        | 1053
+        | 1077
+        | 1078
+        | 1079
+        | 1080
+        | 1152
+        | 1158..=1161
+        | 1184
+        | 1203
+        | 1226
+        | 1927
+        | 2002
+        | 2003
+        | 2006
+        | 2013
+        | 2055
+        | 3169
+        | 4031 => Class::Transient,
+        // Disk or table space full, out of memory, too many open files, file trouble.
+        1016 | 1021 | 1023 | 1026 | 1030 | 1034 | 1037 | 1038 | 1041 | 1114 | 1135 | 1257
+        | 3019 => Class::Transient,
+        // Read-only server or transaction, offline, a binlog that cannot be written.
+        1209 | 1223 | 1290 | 1598 | 1792 | 1836 | 1880 | 1881 | 3032 | 3100 | 3101 => {
+            Class::Transient
+        }
+        // Not set up, or not for us: an operator's hand helps, and no record is to blame.
+        1044 | 1045 | 1046 | 1049 | 1054 | 1109 | 1129 | 1130 | 1142 | 1143 | 1146 | 1227
+        | 1305 | 1370 | 1412 | 1615 | 1698 | 1820 | 1862 | 3118 | 3159 => Class::Transient,
+        _refused => Class::Definite,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadlock_and_a_read_only_server_are_transient() {
+        for number in [
+            1205, 1213, 1040, 1053, 1290, 1836, 1021, 1114, 2006, 2013, 3024, 1317,
+        ] {
+            assert_eq!(class_of_number(number), Class::Transient, "{number}");
+        }
+    }
+
+    #[test]
+    fn what_the_statement_says_is_definite() {
+        for number in [1264, 1366, 1406, 1048, 3819, 4025, 1690, 1153, 1064] {
+            assert_eq!(class_of_number(number), Class::Definite, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_unique_key_is_a_duplicate() {
+        assert_eq!(class_of_number(1062), Class::Duplicate);
+    }
+
+    #[test]
+    fn a_lost_connection_is_transient_and_may_pass() {
+        let fault = SqlFault::from(sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        assert!(matches!(fault, SqlFault::Transient(_)));
+        assert!(fault.is_passing());
+    }
+
+    #[test]
+    fn a_refused_connection_does_not_pass_by_itself() {
+        let fault = SqlFault::from(sqlx::Error::Io(
+            std::io::ErrorKind::ConnectionRefused.into(),
+        ));
+        assert!(matches!(fault, SqlFault::Transient(_)));
+        assert!(!fault.is_passing());
+    }
 }

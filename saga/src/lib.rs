@@ -12,6 +12,6 @@ mod state;
 
 pub use error::SqlFault;
 pub use log::{Begun, Claimed, Decision, Ending, Postponement, TransactionLog};
-pub use participant::{Branch, FinishOutcome, Participant, TryOutcome};
+pub use participant::{Branch, FinishOutcome, Participant, Pass, TryOutcome};
 pub use shards::{Shard, ShardId, Shards};
 pub use state::{Outcome, Reason, State, Verdict, Xid};

@@ -1,6 +1,6 @@
 //! What the engine asks of its log: one row per global transaction, on a shard of its own choice.
 
-use crate::{Branch, Outcome, Reason, ShardId, SqlFault, State, Verdict, Xid};
+use crate::{Branch, Outcome, Pass, Reason, ShardId, SqlFault, State, Verdict, Xid};
 use sqlx::mysql::MySqlConnection;
 use std::future::Future;
 use std::time::Duration;
@@ -73,6 +73,10 @@ pub trait TransactionLog: Send + Sync + 'static {
     /// The record's name.
     fn xid(&self, record: &Self::Record) -> Xid;
 
+    /// Whether two records of one xid say the same, judged as [`begin`](Self::begin) judges a
+    /// record against a row.
+    fn same(&self, one: &Self::Record, other: &Self::Record) -> bool;
+
     /// Where the record's log row lives.
     fn shard(&self, record: &Self::Record) -> ShardId;
 
@@ -83,11 +87,13 @@ pub trait TransactionLog: Send + Sync + 'static {
     fn branches(&self, record: &Self::Record, out: &mut Vec<Branch<Self::Payload>>);
 
     /// Round 1: inserts what is new as [`State::Trying`], due for the sweeper one lease from now,
-    /// and tells the state of all.
+    /// and tells the state of all. See [`Pass`] for what to do about what is old. Called as
+    /// [`Pass::Again`] also to read where things stand.
     fn begin(
         &self,
         conn: &mut MySqlConnection,
         records: &[Self::Record],
+        pass: Pass,
     ) -> impl Future<Output = Result<Vec<Begun>, SqlFault>> + Send;
 
     /// Round 3: a compare-and-set from [`State::Trying`]. Answers the state that stands
