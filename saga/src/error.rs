@@ -9,6 +9,15 @@ pub enum SqlFault {
     /// run the set as [`Pass::Again`](crate::Pass::Again).
     #[error("duplicate: {0}")]
     Duplicate(#[source] sqlx::Error),
+    /// A compare-and-set over the whole set changed only some of its rows, and nobody can say which
+    /// were changed just now. Treated as a duplicate is.
+    #[error("only {changed} of {asked} rows stood as a first pass expects")]
+    Partial {
+        /// Rows that matched.
+        changed: u64,
+        /// Rows asked for.
+        asked: usize,
+    },
     /// Running the same batch again helps: deadlock, lock time-out, lost connection (also at
     /// COMMIT: the fences know what was done), a server that is down, read-only, full or not set
     /// up. No record is to blame.
@@ -30,22 +39,31 @@ impl From<sqlx::Error> for SqlFault {
 }
 
 impl SqlFault {
-    /// The server's or the client's own error.
-    pub fn error(&self) -> &sqlx::Error {
+    /// Whether a run right away may well get past it: a deadlock, a lock time-out, a lost connection.
+    pub(crate) fn is_passing(&self) -> bool {
         match self {
-            Self::Duplicate(error) | Self::Transient(error) | Self::Definite(error) => error,
+            Self::Duplicate(_) | Self::Partial { .. } => true,
+            Self::Definite(_) => false,
+            Self::Transient(sqlx::Error::Database(error)) => {
+                matches!(number_of(error.as_ref()), Some(1205 | 1213 | 1020))
+            }
+            Self::Transient(error) => lost_its_connection(error),
         }
     }
+}
 
-    /// The deadlock, lock time-out or lost connection that a run right away may well get past.
-    pub(crate) fn is_passing(&self) -> bool {
-        match self.error() {
-            sqlx::Error::Database(error) => {
-                matches!(number_of(error.as_ref()), Some(1205 | 1213 | 1062 | 1020))
-            }
-            sqlx::Error::Io(error) => error.kind() != std::io::ErrorKind::ConnectionRefused,
-            _other_library_error => false,
-        }
+/// Whether the connection broke under a statement: others to the same server may work.
+pub(crate) fn lost_its_connection(error: &sqlx::Error) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        sqlx::Error::Io(error) => matches!(
+            error.kind(),
+            ErrorKind::ConnectionReset
+                | ErrorKind::ConnectionAborted
+                | ErrorKind::BrokenPipe
+                | ErrorKind::UnexpectedEof
+        ),
+        _other_library_error => false,
     }
 }
 

@@ -5,8 +5,10 @@
 //! SQL, batches and states; what a branch means is its participant's business.
 
 mod error;
+pub mod fence;
 mod log;
 mod participant;
+pub mod recovery;
 mod shards;
 mod state;
 
@@ -14,4 +16,4 @@ pub use error::SqlFault;
 pub use log::{Begun, Claimed, Decision, Ending, Postponement, TransactionLog};
 pub use participant::{Branch, FinishOutcome, Participant, Pass, TryOutcome};
 pub use shards::{Shard, ShardId, Shards};
-pub use state::{Outcome, Reason, State, Verdict, Xid};
+pub use state::{Event, Next, Outcome, Reason, State, Verdict, Xid, next};

@@ -45,8 +45,9 @@ pub enum FinishOutcome {
 /// A statement that met a duplicate keeps a next-key lock on it until its SQL transaction ends: it
 /// blocks unrelated inserts, also under READ COMMITTED, and also after ROLLBACK TO SAVEPOINT unless
 /// nothing was written before the savepoint (tried on MySQL 9.7 and MariaDB 10.11). Therefore no
-/// operation handles a duplicate itself: it lets error 1062 go up as [`SqlFault::Duplicate`], the
-/// coordinator rolls the whole SQL transaction back and runs the set once more as `Again`.
+/// operation handles a duplicate itself: it lets error 1062 go up as [`SqlFault::Duplicate`] (and a
+/// compare-and-set that matched too few rows as [`SqlFault::Partial`]), the coordinator rolls the
+/// whole SQL transaction back and runs the set once more as `Again`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Pass {
     /// Insert plainly (neither IGNORE nor ON DUPLICATE KEY) and look at nothing before. No
