@@ -1,1 +1,38 @@
-//! Stands empty until its first file.
+//! The stores: which shard holds what, all business SQL (one file a table), and the two roles the
+//! engine gives it: the orders are its log, the accounts its participant.
+//!
+//! Knows databases and money; has never heard of HTTP or Kafka.
+
+mod account_participant;
+mod account_store;
+mod accounts;
+mod columns;
+mod decide;
+mod entries;
+mod error;
+mod funding;
+mod holds;
+mod json_rows;
+mod order_log;
+mod order_store;
+mod orders;
+mod payment_order;
+mod postings;
+mod routing;
+mod session;
+mod settings;
+mod settle;
+mod stores;
+pub mod verify;
+
+pub use account_participant::{AccountLeg, AccountParticipant};
+pub use account_store::{AccountStore, NewAccount, Opened, Scope};
+pub use accounts::Account;
+pub use error::StoreError;
+pub use funding::{FUNDED_BALANCE_MAX, Funded, Funding, FundingReceipt, FundingRefusal};
+pub use order_log::{OrderLog, OrderLogSettings};
+pub use order_store::{Lookup, OrderRow, OrderStore};
+pub use payment_order::PaymentOrder;
+pub use routing::Routing;
+pub use settings::{StoresSettings, TlsMode};
+pub use stores::Stores;
