@@ -20,7 +20,6 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 LOCAL := .local
 STACK := $(LOCAL)/bin/holdfast-stack
 TEST_ROOT := $(LOCAL)/test
-BINARIES := holdfast holdfast-stack order-api consumer cdc-sync
 
 .PHONY: help demo test lint up down bench clean fetch toolchain binaries
 
@@ -28,7 +27,7 @@ help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: up ## Send 6,919 real purchases through everything and check the books
-	$(LOCAL)/bin/holdfast demo
+	. $(LOCAL)/stack.env; $(LOCAL)/bin/holdfast demo
 
 up: fetch binaries ## Start the servers, run the migrations, start the services
 	$(STACK) up --services
@@ -47,11 +46,11 @@ lint: toolchain ## Check formatting, clippy, and licences where cargo-deny is th
 	else echo 'cargo-deny is not installed: bans, licences and sources were not checked'; fi
 
 bench: up ## Measure throughput and latency; writes bench/report.md
-	set -a; . $(LOCAL)/stack.env; set +a; $(CARGO_TARGET_DIR)/release/holdfast-bench
+	. $(LOCAL)/stack.env; $(CARGO_TARGET_DIR)/release/holdfast-bench
 
 clean: ## Stop everything, and remove the stacks with their data
 	@for root in $(TEST_ROOT) $(LOCAL); do \
-		if [ -e $$root/stack.env ] && [ -x $(STACK) ]; then $(STACK) --root $$root wipe; fi; \
+		if [ -e $$root/stack.env ]; then $$root/bin/holdfast-stack --root $$root wipe; fi; \
 	done
 	rm -rf $(LOCAL)
 
@@ -61,11 +60,6 @@ fetch:
 toolchain:
 	@stack/fetch/packages.sh build
 
-# Installed by renaming, so that those which run are not disturbed.
 binaries: toolchain
 	cargo build --release --locked --workspace --bins
-	@mkdir -p $(LOCAL)/bin
-	@for name in $(BINARIES); do \
-		cp $(CARGO_TARGET_DIR)/release/$$name $(LOCAL)/bin/.$$name.new; \
-		mv -f $(LOCAL)/bin/.$$name.new $(LOCAL)/bin/$$name; \
-	done
+	stack/install.sh $(CARGO_TARGET_DIR)/release $(LOCAL)

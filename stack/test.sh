@@ -7,29 +7,29 @@
 set -euo pipefail
 root=$1
 shift
-target=${CARGO_TARGET_DIR:-target}
-stack=$root/holdfast-stack
+here=$(dirname "$0")
+stack=$root/bin/holdfast-stack
 
-cargo build --locked --workspace --bins
+# Fault points are in test builds only.
+features=(--features consumer/failpoints)
 
-# The tests replace binaries when they build: what drives the stack stands aside.
-mkdir -p "$root"
-cp "$target/debug/holdfast-stack" "$root/.new"
-mv -f "$root/.new" "$stack"
+cargo build --locked --workspace --bins "${features[@]}"
+"$here/install.sh" "${CARGO_TARGET_DIR:-target}/debug" "$root"
 
 take_down() {
     status=$?
+    trap - EXIT
     "$stack" --root "$root" down || true
     if [ "$status" != 0 ]; then
-        echo "tests failed; the servers' logs are in $root/log" >&2
+        echo "tests failed; the logs are in $root/log" >&2
     fi
     exit "$status"
 }
 trap take_down EXIT
 trap 'exit 130' INT TERM
 
-"$stack" --root "$root" up --fresh --bin-dir "$(cd "$target/debug" && pwd)"
+"$stack" --root "$root" up --fresh
 . "$root/stack.env"
 HOLDFAST_TEST_STACK=$(cd "$root" && pwd)
 export HOLDFAST_TEST_STACK
-cargo test --locked --workspace "$@"
+cargo test --locked --workspace "${features[@]}" "$@"

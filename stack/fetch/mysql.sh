@@ -59,7 +59,7 @@ Dir::State::Lists "$apt_state/lists";
 Dir::State::status "$apt_state/status";
 Dir::Cache "$apt_state";
 Dir::Cache::archives "$apt_state/archives";
-APT::Sandbox::User "$(id -un)";
+APT::Sandbox::User "root";
 APT::Keep-Downloaded-Packages "true";
 APT::Get::AllowUnauthenticated "false";
 Acquire::Retries "3";

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::error::{Context, Result, StackError};
@@ -46,6 +46,8 @@ impl FromStr for Database {
 /// Where everything listens. URLs carry no query: clients understand different ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StackEnv {
+    /// The folder of the stack, absolute; empty when nobody said.
+    pub root: PathBuf,
     /// What `mysql-0` and `mysql-1` are.
     pub database: Database,
     /// The HTTP API, without a trailing slash.
@@ -88,7 +90,10 @@ impl StackEnv {
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = std::fs::read_to_string(path).at(path)?;
         let place = path.display().to_string();
-        Self::from_variables(&place, &parse_variables(&place, &text)?)
+        let env = Self::from_variables(&place, &parse_variables(&place, &text)?)?;
+        // Where the file is counts, should somebody have moved the folder.
+        let root = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(Self { root, ..env })
     }
 
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
@@ -125,6 +130,7 @@ impl StackEnv {
             ),
             ("HOLDFAST_METRICS_CDC_SYNC", self.metrics_cdc_sync.clone()),
             ("HOLDFAST_STACK_DB", self.database.to_string()),
+            ("HOLDFAST_STACK_ROOT", self.root.display().to_string()),
             (
                 "HOLDFAST_STACK_KAFKA_CONTROLLER",
                 self.kafka_controller.clone(),
@@ -150,6 +156,7 @@ impl StackEnv {
             name => name.parse()?,
         };
         Ok(Self {
+            root: PathBuf::from(optional("HOLDFAST_STACK_ROOT")),
             database,
             api_url: required("HOLDFAST_API_URL")?,
             kafka_brokers: required("HOLDFAST_KAFKA_BROKERS")?,

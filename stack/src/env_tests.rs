@@ -6,6 +6,7 @@ use super::*;
 
 fn example() -> StackEnv {
     StackEnv {
+        root: "/somewhere".into(),
         database: Database::MariaDb,
         api_url: "http://127.0.0.1:12001".into(),
         kafka_brokers: "127.0.0.1:12002".into(),
@@ -31,7 +32,11 @@ fn what_is_written_reads_back() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("stack.env");
     example().write(&path).unwrap();
-    assert_eq!(StackEnv::read(&path).unwrap(), example());
+    let expected = StackEnv {
+        root: folder.path().to_path_buf(),
+        ..example()
+    };
+    assert_eq!(StackEnv::read(&path).unwrap(), expected);
 }
 
 #[test]

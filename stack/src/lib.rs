@@ -30,5 +30,5 @@ pub use error::{Result, StackError};
 pub use layout::Layout;
 pub use name::ServerName;
 pub use server::{Server, StopOutcome};
-pub use stack::{Progress, Stack, StackOptions};
+pub use stack::{Progress, Stack, StackOptions, Tell};
 pub use status::{ServerState, ServerStatus};

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
@@ -30,9 +30,6 @@ enum Action {
         /// Begin anew: empty data, other ports.
         #[arg(long)]
         fresh: bool,
-        /// Where our binaries are, when not in the stack's own bin/.
-        #[arg(long)]
-        bin_dir: Option<PathBuf>,
     },
     /// Stop our services, then the servers.
     Down,
@@ -90,20 +87,11 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    if let Action::Up {
-        services,
-        fresh,
-        bin_dir,
-    } = arguments.action
-    {
+    if let Action::Up { services, fresh } = arguments.action {
         if fresh {
             forget(&arguments.root).await?;
         }
-        let options = StackOptions {
-            bin_dir,
-            ..StackOptions::default()
-        };
-        let stack = Stack::create(&arguments.root, options).await?;
+        let stack = Stack::create(&arguments.root, StackOptions::default()).await?;
         return up(&stack, services).await;
     }
     let stack = Stack::open(&arguments.root)?;
@@ -112,7 +100,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         Action::Down => stack.down_with(show).await?,
         Action::Wipe => stack.wipe_data().await?,
         Action::Status => status(&stack)?,
-        Action::Start { name } => stack.start_all(&[name], show).await?,
+        Action::Start { name } => start(&stack, name).await?,
         Action::Stop { name } => show(
             name,
             Progress::Stopped(stack.handle(name).stop().await?, Duration::ZERO),
@@ -151,6 +139,13 @@ async fn up(stack: &Stack, services: bool) -> anyhow::Result<()> {
         stack.start_all(&stack.services(), show).await?;
     }
     eprintln!("  addresses      {}", stack.layout().stack_env().display());
+    Ok(())
+}
+
+async fn start(stack: &Stack, name: ServerName) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    stack.handle(name).start().await?;
+    show(name, Progress::Ready(begun.elapsed()));
     Ok(())
 }
 

@@ -21,6 +21,7 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 const KILL_WITHIN: Duration = Duration::from_secs(10);
 const LAUNCHER_WITHIN: Duration = Duration::from_secs(60);
+const PAUSE_LOOKS_MAX: usize = 1_000;
 const LOG_TAIL_LINES: usize = 20;
 
 /// How a server ended when asked to stop.
@@ -71,7 +72,7 @@ impl Server {
     /// When something it needs is missing, it ends early, or is not ready within two minutes.
     pub async fn start(&self) -> Result<()> {
         self.launch().await?;
-        self.ready().await?;
+        self.await_ready().await?;
         launch::note_first_start_done(self.name, self.stack.layout())
     }
 
@@ -114,10 +115,11 @@ impl Server {
     /// # Errors
     /// When it is not running, ends meanwhile, or is not ready within two minutes.
     pub async fn ready(&self) -> Result<()> {
-        if self.pid().is_none() {
-            // A server that ended at once and one that was never started differ in their log only.
-            return Err(StackError::NotRunning(self.name));
-        }
+        self.running()?;
+        self.await_ready().await
+    }
+
+    async fn await_ready(&self) -> Result<()> {
         let begun = Instant::now();
         loop {
             let Err(not_yet) = ready::ask(self.name, self.stack.env()).await else {
@@ -171,12 +173,21 @@ impl Server {
         }
     }
 
-    /// SIGSTOP: it keeps its connections and answers nobody.
+    /// SIGSTOP: it keeps its connections and answers nobody from when this returns.
     ///
     /// # Errors
     /// When it is not running.
     pub fn pause(&self) -> Result<()> {
-        self.running()?.signal(Signal::STOP)
+        let identity = self.running()?;
+        identity.signal(Signal::STOP)?;
+        // Its threads stop one by one, within a moment.
+        for _ in 0..PAUSE_LOOKS_MAX {
+            if identity.liveness() != Some(Liveness::Running) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     /// SIGCONT: the end of a pause.

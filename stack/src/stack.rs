@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::downloads;
 use crate::env::{Database, StackEnv};
-use crate::error::{Result, StackError};
+use crate::error::{Context, Result, StackError};
 use crate::launch;
 use crate::layout::Layout;
 use crate::lock::Lock;
@@ -36,6 +36,9 @@ pub enum Progress {
     /// It ended, in this way, after this time.
     Stopped(StopOutcome, Duration),
 }
+
+/// Told what is happening to each server.
+pub type Tell = fn(ServerName, Progress);
 
 /// The servers of one root folder. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -82,7 +85,7 @@ impl Stack {
         }
         if !layout.stack_env().exists() {
             let database = wanted.unwrap_or_else(downloads::default_database);
-            new_env(database)?.write(&layout.stack_env())?;
+            new_env(layout.root(), database)?.write(&layout.stack_env())?;
         }
         let stack = Self::open(root)?;
         match wanted {
@@ -159,28 +162,17 @@ impl Stack {
     ///
     /// # Errors
     /// As [`Stack::down`].
-    pub async fn down_with(
-        &self,
-        tell: impl Fn(ServerName, Progress) + Clone + Send + 'static,
-    ) -> Result<()> {
+    pub async fn down_with(&self, tell: Tell) -> Result<()> {
         let _lock = Lock::acquire(&self.layout().lock("stack")).await?;
         for services in [true, false] {
-            let names = ServerName::all().filter(|name| name.is_service() == services);
-            let tell = tell.clone();
-            each(
-                names,
-                move |name, stack| {
-                    let tell = tell.clone();
-                    async move {
-                        let begun = Instant::now();
-                        let outcome = stack.handle(name).stop().await?;
-                        tell(name, Progress::Stopped(outcome, begun.elapsed()));
-                        Ok(())
-                    }
-                },
-                self,
-            )
-            .await?;
+            ServerName::all()
+                .filter(|name| name.is_service() == services)
+                .map(|name| stop(self.handle(name), tell))
+                .collect::<JoinSet<_>>()
+                .join_all()
+                .await
+                .into_iter()
+                .collect::<Result<()>>()?;
         }
         Ok(())
     }
@@ -189,27 +181,16 @@ impl Stack {
     ///
     /// # Errors
     /// The first failure, once all are ready or have failed.
-    pub async fn start_all(
-        &self,
-        names: &[ServerName],
-        tell: impl Fn(ServerName, Progress) + Clone + Send + 'static,
-    ) -> Result<()> {
+    pub async fn start_all(&self, names: &[ServerName], tell: Tell) -> Result<()> {
         let _lock = Lock::acquire(&self.layout().lock("stack")).await?;
-        each(
-            names.iter().copied(),
-            move |name, stack| {
-                let tell = tell.clone();
-                async move {
-                    let begun = Instant::now();
-                    tell(name, Progress::Starting);
-                    stack.handle(name).start().await?;
-                    tell(name, Progress::Ready(begun.elapsed()));
-                    Ok(())
-                }
-            },
-            self,
-        )
-        .await
+        names
+            .iter()
+            .map(|name| start(self.handle(*name), tell))
+            .collect::<JoinSet<_>>()
+            .join_all()
+            .await
+            .into_iter()
+            .collect()
     }
 
     /// Stops everything and removes its data, so that the next start is a first one. Addresses,
@@ -221,26 +202,24 @@ impl Stack {
         self.down().await?;
         launch::remove_files_outside_root(self.layout())?;
         let data = self.layout().root().join("data");
-        crate::error::Context::at(std::fs::remove_dir_all(&data), &data)?;
-        crate::error::Context::at(std::fs::create_dir_all(&data), &data)
+        std::fs::remove_dir_all(&data).at(&data)?;
+        std::fs::create_dir_all(&data).at(&data)
     }
 }
 
-/// Does something to several servers at once, to the end of each, and answers the first failure.
-async fn each<F, Work>(
-    names: impl Iterator<Item = ServerName>,
-    work: F,
-    stack: &Stack,
-) -> Result<()>
-where
-    F: Fn(ServerName, Stack) -> Work,
-    Work: Future<Output = Result<()>> + Send + 'static,
-{
-    let mut running = JoinSet::new();
-    for name in names {
-        running.spawn(work(name, stack.clone()));
-    }
-    running.join_all().await.into_iter().collect()
+async fn start(server: Server, tell: Tell) -> Result<()> {
+    let begun = Instant::now();
+    tell(server.name(), Progress::Starting);
+    server.start().await?;
+    tell(server.name(), Progress::Ready(begun.elapsed()));
+    Ok(())
+}
+
+async fn stop(server: Server, tell: Tell) -> Result<()> {
+    let begun = Instant::now();
+    let outcome = server.stop().await?;
+    tell(server.name(), Progress::Stopped(outcome, begun.elapsed()));
+    Ok(())
 }
 
 fn database_from_environment() -> Result<Option<Database>> {
@@ -254,12 +233,12 @@ fn database_from_environment() -> Result<Option<Database>> {
 fn use_binaries_of(layout: &Layout, bin_dir: &Path) -> Result<()> {
     let bin = layout.bin();
     if bin.is_dir() && !bin.is_symlink() {
-        crate::error::Context::at(std::fs::remove_dir(&bin), &bin)?;
+        std::fs::remove_dir(&bin).at(&bin)?;
     }
     Layout::link(bin_dir, &bin)
 }
 
-fn new_env(database: Database) -> Result<StackEnv> {
+fn new_env(root: &Path, database: Database) -> Result<StackEnv> {
     let mut ports = FreePorts::new();
     let mut address = || ports.choose().map(|port| format!("127.0.0.1:{port}"));
     let mut shards = (Vec::new(), Vec::new());
@@ -274,6 +253,7 @@ fn new_env(database: Database) -> Result<StackEnv> {
     }
     let mut metrics = || address().map(|address| format!("http://{address}/metrics"));
     Ok(StackEnv {
+        root: root.to_path_buf(),
         database,
         metrics_order_api: metrics()?,
         metrics_consumer: metrics()?,

@@ -12,17 +12,11 @@ use crate::secrets::write_private;
 /// Settings that MySQL and MariaDB share, by purpose: where it listens and nothing else; durable at
 /// every commit; a binlog that carries whole rows and their column names; strict and predictable
 /// sessions; modest memory.
-pub(super) fn common_options(
-    number: u8,
-    layout: &Layout,
-    env: &StackEnv,
-    user: &str,
-) -> Result<Vec<String>> {
+pub(super) fn common_options(number: u8, layout: &Layout, env: &StackEnv) -> Result<Vec<String>> {
     let name = ServerName::Mysql(number);
     let (host, port) = super::required_address(env, name)?;
     let options = [
         format!("--datadir={}", layout.data(name).display()),
-        format!("--user={user}"),
         format!("--bind-address={host}"),
         format!("--port={port}"),
         "--socket=server.sock".to_owned(),

@@ -12,7 +12,6 @@ use crate::process::detached;
 pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Command> {
     let server = downloads::installed("mariadbd")?;
     let installer = downloads::installed("mariadb-install-db")?;
-    let user = super::user_name()?;
     super::format_once(&layout.data(ServerName::Mysql(number)), |partial| {
         let mut install = Command::new(&installer);
         install
@@ -22,14 +21,15 @@ pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Com
                 "--skip-test-db",
             ])
             .arg(format!("--datadir={}", partial.display()))
-            .arg(format!("--user={user}"));
+            .args(super::user_option());
         super::run("mariadb-install-db", &mut install).map(drop)
     })?;
     super::database::forget_dead_owner(&layout.data(ServerName::Mysql(number)));
     let mut command = detached(&server);
     command
         .arg("--no-defaults")
-        .args(super::database::common_options(number, layout, env, &user)?)
+        .args(super::user_option())
+        .args(super::database::common_options(number, layout, env)?)
         .args(super::database::first_start_options(number, layout, env)?)
         .args([
             "--binlog-format=ROW",

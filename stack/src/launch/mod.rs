@@ -76,9 +76,9 @@ fn run(what: &str, command: &mut Command) -> Result<String> {
     })
 }
 
-/// The current user, whom a database server must be told to run as when that is root.
-fn user_name() -> Result<String> {
-    run("id -un", Command::new("id").arg("-un"))
+/// A database server refuses to run as root unless told so.
+fn user_option() -> Option<&'static str> {
+    rustix::process::getuid().is_root().then_some("--user=root")
 }
 
 fn required_address(env: &StackEnv, name: ServerName) -> Result<(String, u16)> {

@@ -12,11 +12,10 @@ use crate::process::detached;
 
 pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Command> {
     let home = downloads::mysql()?;
-    let user = super::user_name()?;
     super::format_once(&layout.data(ServerName::Mysql(number)), |partial| {
         super::run(
             "mysqld --initialize-insecure",
-            &mut initialize(&home, partial, &user),
+            &mut initialize(&home, partial),
         )
         .map(drop)
     })?;
@@ -24,8 +23,9 @@ pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Com
     let mut command = detached(&home.join("mysqld"));
     command
         .arg("--no-defaults")
+        .args(super::user_option())
         .args(folders(&home))
-        .args(super::database::common_options(number, layout, env, &user)?)
+        .args(super::database::common_options(number, layout, env)?)
         .args(super::database::first_start_options(number, layout, env)?)
         .args(["--gtid-mode=ON", "--enforce-gtid-consistency=ON"])
         .args(["--mysqlx=OFF", "--secure-file-priv=NULL"])
@@ -33,13 +33,13 @@ pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Com
     Ok(command)
 }
 
-fn initialize(home: &Path, data: &Path, user: &str) -> Command {
+fn initialize(home: &Path, data: &Path) -> Command {
     let mut command = Command::new(home.join("mysqld"));
     command
         .args(["--no-defaults", "--initialize-insecure"])
         .args(folders(home))
         .arg(format!("--datadir={}", data.display()))
-        .arg(format!("--user={user}"));
+        .args(super::user_option());
     command
 }
 
