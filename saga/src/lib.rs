@@ -3,17 +3,37 @@
 //! A global transaction has branches on several shards. Each phase runs for a whole batch of
 //! global transactions, one SQL transaction per shard, the shards in parallel. The engine knows
 //! SQL, batches and states; what a branch means is its participant's business.
+//!
+//! Start with [`next`], the protocol; then [`Coordinator`], which acts on it; then
+//! [`Participant`] and [`TransactionLog`], which an application implements.
 
+mod answer;
+mod batch;
+mod breaker;
+mod coordinator;
 mod error;
+pub mod faults;
 pub mod fence;
+mod flight;
+mod fold;
 mod log;
+mod meter;
+mod operations;
 mod participant;
 pub mod recovery;
+mod rounds;
+mod set;
+mod settings;
 mod shards;
 mod state;
+mod sweeper;
 
+pub use answer::Answer;
+pub use coordinator::Coordinator;
 pub use error::SqlFault;
 pub use log::{Begun, Claimed, Decision, Ending, Postponement, TransactionLog};
 pub use participant::{Branch, FinishOutcome, Participant, Pass, TryOutcome};
+pub use settings::{CoordinatorSettings, SweeperSettings};
 pub use shards::{Shard, ShardId, Shards};
 pub use state::{Event, Next, Outcome, Reason, State, Verdict, Xid, next};
+pub use sweeper::{SweepReport, Sweeper};

@@ -2,15 +2,15 @@
 //! from a dead coordinator, or lost to a quicker one.
 
 use crate::state::{Event, Next, next};
-use crate::{Begun, Outcome, Reason, State, Verdict};
+use crate::{Begun, Outcome, Reason, State};
 
 /// What a global transaction needs next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Round 2: try all branches, again or for the first time.
     Try,
-    /// Round 3: log this verdict without trying.
-    Decide(Verdict),
+    /// Round 3, without trying: cancel for this reason, its time ran out.
+    Overdue(Reason),
     /// Round 4: confirm all branches.
     Confirm,
     /// Round 4: cancel all branches.
@@ -48,9 +48,9 @@ pub fn plan(begun: &Begun) -> Step {
 
 fn plan_logged(state: State, reason: Option<Reason>, overdue: Option<Reason>) -> Step {
     if let Some(late) = overdue
-        && let Next::Decide(verdict) = next(state, Event::Overdue(late))
+        && let Next::Decide(_cancel) = next(state, Event::Overdue(late))
     {
-        return Step::Decide(verdict);
+        return Step::Overdue(late);
     }
     match state {
         State::Trying => Step::Try,
@@ -89,7 +89,7 @@ mod tests {
     #[test]
     fn what_is_overdue_is_cancelled_untried() {
         let step = plan(&logged(State::Trying, Some(LATE)));
-        assert_eq!(step, Step::Decide(Verdict::Cancel(LATE)));
+        assert_eq!(step, Step::Overdue(LATE));
     }
 
     #[test]

@@ -1,0 +1,260 @@
+//! Runs one operation for a set of items on one shard, in one SQL transaction, and tells for each
+//! item how it went.
+//!
+//! What passes by itself (deadlock, lock time-out, lost connection) is tried again in place. Where
+//! the statement itself is refused, the set is cut in half until the culprit stands alone. A shard
+//! that does not answer is left alone for a moment.
+
+use crate::breaker::Breaker;
+use crate::error::lost_its_connection;
+use crate::settings::CoordinatorSettings;
+use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
+use sqlx::Connection;
+use sqlx::mysql::MySqlConnection;
+use std::fmt;
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// An operation on a set of one shard, inside the SQL transaction it is given.
+pub(crate) trait SetOperation: Sync {
+    /// Its name in logs and metrics.
+    const NAME: &'static str;
+    /// What it works on.
+    type Item: Send + Sync;
+    /// What it says of each item.
+    type Answer: Send;
+
+    fn run(
+        &self,
+        conn: &mut MySqlConnection,
+        items: &[Self::Item],
+        pass: Pass,
+    ) -> impl Future<Output = Result<Vec<Self::Answer>, SqlFault>> + Send;
+}
+
+/// Why there is no answer for an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum SetFault {
+    /// A later run may get one.
+    Transient(String),
+    /// The item itself is refused.
+    Definite(String),
+}
+
+impl fmt::Display for SetFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transient(cause) | Self::Definite(cause) => f.write_str(cause),
+        }
+    }
+}
+
+/// The shards, and how they have been answering.
+#[derive(Debug)]
+pub(crate) struct SetRunner {
+    shards: Shards,
+    breakers: Vec<Breaker>,
+    settings: CoordinatorSettings,
+}
+
+impl SetRunner {
+    pub(crate) fn new(shards: Shards, settings: CoordinatorSettings) -> Self {
+        let breakers = shards.iter().map(|_| Breaker::default()).collect();
+        Self {
+            shards,
+            breakers,
+            settings,
+        }
+    }
+
+    pub(crate) fn shard_name(&self, shard: ShardId) -> &str {
+        &self.shards.get(shard).name
+    }
+
+    /// Runs the operation for all items; the answers stand in their order.
+    pub(crate) async fn run<O: SetOperation>(
+        &self,
+        shard: ShardId,
+        operation: &O,
+        items: &[O::Item],
+    ) -> Vec<Result<O::Answer, SetFault>> {
+        let mut answers = Vec::with_capacity(items.len());
+        // The ranges still to run, from where to where, the next one last.
+        let mut open = vec![(0, items.len())];
+        while let Some((start, end)) = open.pop() {
+            let fault = match self.run_range(shard, operation, &items[start..end]).await {
+                Ok(found) => {
+                    answers.extend(found.into_iter().map(Ok));
+                    continue;
+                }
+                Err(fault) => fault,
+            };
+            match fault {
+                SetFault::Definite(_) if end - start > 1 => {
+                    let middle = start.midpoint(end);
+                    open.extend([(middle, end), (start, middle)]);
+                }
+                SetFault::Definite(_) => answers.push(Err(fault)),
+                // The rest would meet the same.
+                SetFault::Transient(_) => answers.resize_with(items.len(), || Err(fault.clone())),
+            }
+            if answers.len() == items.len() {
+                break;
+            }
+        }
+        answers
+    }
+
+    async fn run_range<O: SetOperation>(
+        &self,
+        id: ShardId,
+        operation: &O,
+        items: &[O::Item],
+    ) -> Result<Vec<O::Answer>, SetFault> {
+        let (shard, breaker) = (self.shards.get(id), &self.breakers[usize::from(id.0)]);
+        if !breaker.admits(Instant::now()) {
+            return Err(SetFault::Transient(format!(
+                "{} does not answer",
+                shard.name
+            )));
+        }
+        let result = self.with_quick_retries(shard, operation, items).await;
+        self.tell_breaker(shard, breaker, result.as_ref().err());
+        result.map_err(|fault| {
+            let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
+            match fault {
+                SqlFault::Definite(_) => SetFault::Definite(cause),
+                SqlFault::Duplicate(_) | SqlFault::Partial { .. } | SqlFault::Transient(_) => {
+                    SetFault::Transient(cause)
+                }
+            }
+        })
+    }
+
+    /// Whoever is asked again after a duplicate looks first; after anything else that passes by
+    /// itself, as before.
+    async fn with_quick_retries<O: SetOperation>(
+        &self,
+        shard: &Shard,
+        operation: &O,
+        items: &[O::Item],
+    ) -> Result<Vec<O::Answer>, SqlFault> {
+        let deadline = Instant::now() + Duration::from_millis(self.settings.set_timeout_ms);
+        let mut pass = Pass::First;
+        for retries in 0.. {
+            let fault = match in_transaction(shard, operation, items, pass, deadline).await {
+                Ok(answers) => return Ok(answers),
+                Err(fault) => fault,
+            };
+            if !fault.is_passing()
+                || retries >= self.settings.quick_retries_max
+                || Instant::now() >= deadline
+            {
+                return Err(fault);
+            }
+            meter::retried(&shard.name, O::NAME, &fault);
+            let known = matches!(fault, SqlFault::Duplicate(_) | SqlFault::Partial { .. });
+            if known && pass == Pass::First {
+                pass = Pass::Again;
+                continue;
+            }
+            tokio::time::sleep(self.settings.quick_pause(retries, rand::random())).await;
+        }
+        unreachable!("the loop ends only by returning")
+    }
+
+    fn tell_breaker(&self, shard: &Shard, breaker: &Breaker, fault: Option<&SqlFault>) {
+        match fault {
+            Some(fault @ SqlFault::Transient(_)) if !fault.is_passing() => {
+                let rest = self.settings.shard_rest_ms as f64 * (1.0 - rand::random::<f64>() / 2.0);
+                if breaker.failed(Instant::now() + Duration::from_secs_f64(rest / 1_000.0)) {
+                    tracing::warn!(shard = %shard.name, cause = %fault, "shard does not answer");
+                }
+                meter::shard_answers(&shard.name, false);
+            }
+            _other_or_none => {
+                if breaker.answered() {
+                    tracing::info!(shard = %shard.name, "shard answers again");
+                }
+                meter::shard_answers(&shard.name, true);
+            }
+        }
+    }
+}
+
+/// How far an attempt got that failed.
+enum Failure {
+    /// Nothing was sent but BEGIN.
+    AtBegin(sqlx::Error),
+    Later(SqlFault),
+}
+
+/// One attempt. A pool may hold connections that a restarted server has forgotten: one that fails
+/// at BEGIN is replaced, as long as the pool can hold another such.
+async fn in_transaction<O: SetOperation>(
+    shard: &Shard,
+    operation: &O,
+    items: &[O::Item],
+    pass: Pass,
+    deadline: Instant,
+) -> Result<Vec<O::Answer>, SqlFault> {
+    let mut forgotten = 0..shard.pool.options().get_max_connections();
+    loop {
+        let mut conn = within(deadline, shard.pool.acquire()).await??;
+        let failure = match within(deadline, attempt(&mut conn, operation, items, pass)).await {
+            Ok(Ok(answers)) => return Ok(answers),
+            Ok(Err(failure)) => failure,
+            Err(timeout) => Failure::Later(timeout.into()),
+        };
+        let fault = match failure {
+            Failure::AtBegin(error)
+                if lost_its_connection(&error) && forgotten.next().is_some() =>
+            {
+                drop(conn.detach());
+                continue;
+            }
+            Failure::AtBegin(error) => error.into(),
+            Failure::Later(fault) => fault,
+        };
+        if matches!(&fault, SqlFault::Transient(error) if error.as_database_error().is_none()) {
+            // Nobody knows what this connection still has to say. Closing it rolls back.
+            drop(conn.detach());
+        }
+        return Err(fault);
+    }
+}
+
+async fn attempt<O: SetOperation>(
+    conn: &mut MySqlConnection,
+    operation: &O,
+    items: &[O::Item],
+    pass: Pass,
+) -> Result<Vec<O::Answer>, Failure> {
+    let mut sql = conn.begin().await.map_err(Failure::AtBegin)?;
+    let fault = match operation.run(&mut sql, items, pass).await {
+        Ok(answers) if answers.len() == items.len() => {
+            sql.commit()
+                .await
+                .map_err(|error| Failure::Later(error.into()))?;
+            return Ok(answers);
+        }
+        Ok(answers) => SqlFault::Definite(sqlx::Error::Protocol(format!(
+            "{} answers for {} items",
+            answers.len(),
+            items.len()
+        ))),
+        Err(fault) => fault,
+    };
+    // At once: what it locked may stand in others' way. Where the connection is gone, so are they.
+    let _gone = sql.rollback().await;
+    Err(Failure::Later(fault))
+}
+
+async fn within<T>(
+    deadline: Instant,
+    future: impl Future<Output = T> + Send,
+) -> Result<T, sqlx::Error> {
+    tokio::time::timeout_at(deadline.into(), future)
+        .await
+        .map_err(|_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
+}
