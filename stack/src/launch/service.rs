@@ -47,17 +47,20 @@ fn configuration(name: ServerName, layout: &Layout, env: &StackEnv) -> Vec<(&'st
             "HOLDFAST__STORES__ACCOUNT_SHARDS",
             env.account_shards.join(","),
         ),
-        ("HOLDFAST__KAFKA__BROKERS", env.kafka_brokers.clone()),
-        ("HOLDFAST__REDIS__URL", env.redis_url.clone()),
-        ("HOLDFAST__SEARCH__URL", env.search_url.clone()),
         (
             "HOLDFAST__ADMIN__LISTEN",
             host_and_port(metrics_url).to_owned(),
         ),
     ];
+    let kafka = ("HOLDFAST__KAFKA__BROKERS", env.kafka_brokers.clone());
+    let redis = ("HOLDFAST__REDIS__URL", env.redis_url.clone());
+    let search = ("HOLDFAST__SEARCH__URL", env.search_url.clone());
     let path = |relative: &str| secrets.join(relative).display().to_string();
     match name {
         ServerName::OrderApi => variables.extend([
+            kafka,
+            redis,
+            search,
             (
                 "HOLDFAST__HTTP__LISTEN",
                 host_and_port(&env.api_url).to_owned(),
@@ -69,13 +72,14 @@ fn configuration(name: ServerName, layout: &Layout, env: &StackEnv) -> Vec<(&'st
         ServerName::CdcSync => {
             // Replicas of one server must differ; the two servers get base and base + 1.
             let port = env.port(name).unwrap_or_default();
-            variables.push((
-                "HOLDFAST__FOLLOWER__SERVER_ID_BASE",
-                (100_000 + u32::from(port) * 2).to_string(),
-            ));
+            let server_id_base = (100_000 + u32::from(port) * 2).to_string();
+            variables.extend([
+                search,
+                ("HOLDFAST__FOLLOWER__SERVER_ID_BASE", server_id_base),
+            ]);
         }
-        ServerName::Consumer(_)
-        | ServerName::Mysql(_)
+        ServerName::Consumer(_) => variables.extend([kafka, redis]),
+        ServerName::Mysql(_)
         | ServerName::Kafka
         | ServerName::Redis
         | ServerName::Elasticsearch => {}
