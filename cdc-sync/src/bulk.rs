@@ -1,0 +1,215 @@
+//! The bulk request and what its answer means, item by item: pure.
+
+use crate::batch::DeadLetter;
+use crate::document::Document;
+use bytes::Bytes;
+use serde::Deserialize;
+
+/// The answer is cut to what is read here.
+const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
+
+/// The path of a bulk into an alias. A missing alias is an error, never a new index with guessed types.
+pub fn path(alias: &str) -> String {
+    format!("/{alias}/_bulk?require_alias=true&{ANSWER}")
+}
+
+/// The path of a bulk into an index that is no alias.
+pub fn dead_letter_path(index: &str) -> String {
+    format!("/{index}/_bulk?{ANSWER}")
+}
+
+/// The request that writes each document unless the index holds a newer version.
+pub fn encode(documents: &[Document]) -> Result<Bytes, serde_json::Error> {
+    use std::io::Write;
+    let mut lines = Vec::with_capacity(documents.len() * 640);
+    for document in documents {
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(
+            lines,
+            r#"{{"index":{{"_id":"{}","version":{},"version_type":"external_gte"}}}}"#,
+            document.order_id, document.version
+        );
+        serde_json::to_writer(&mut lines, document)?;
+        lines.push(b'\n');
+    }
+    Ok(lines.into())
+}
+
+/// The request that keeps dead letters. The same change again is the same letter.
+pub fn encode_dead_letters(letters: &[DeadLetter]) -> Result<Bytes, serde_json::Error> {
+    use std::io::Write;
+    let mut lines = Vec::new();
+    for letter in letters {
+        // Writing to a Vec cannot fail.
+        let _ = writeln!(
+            lines,
+            r#"{{"index":{{"_id":"{}-{}"}}}}"#,
+            letter.order_id, letter.version
+        );
+        serde_json::to_writer(&mut lines, letter)?;
+        lines.push(b'\n');
+    }
+    Ok(lines.into())
+}
+
+/// What became of one item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Written.
+    Written,
+    /// Not written, because something newer is there: as good.
+    Newer,
+    /// Overload or outage: the same again, later.
+    Transient(String),
+    /// This document will never fit: a dead letter.
+    Rejected(String),
+    /// Nothing will be written until somebody mends it.
+    Fatal(String),
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    errors: bool,
+    #[serde(default)]
+    items: Vec<Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    index: ItemResult,
+}
+
+#[derive(Deserialize)]
+struct ItemResult {
+    status: u16,
+    error: Option<ItemError>,
+}
+
+#[derive(Deserialize, Default)]
+struct ItemError {
+    #[serde(rename = "type", default)]
+    kind: String,
+    #[serde(default)]
+    reason: String,
+}
+
+/// An answer that cannot be matched to the request.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer to a bulk cannot be read: {0}")]
+pub struct BadAnswer(String);
+
+/// The outcome of each item, in the request's order.
+pub fn outcomes(answer: &[u8], requested: usize) -> Result<Vec<Outcome>, BadAnswer> {
+    let answer: Answer =
+        serde_json::from_slice(answer).map_err(|error| BadAnswer(error.to_string()))?;
+    if answer.items.len() != requested {
+        let found = answer.items.len();
+        return Err(BadAnswer(format!(
+            "{found} items for {requested} documents"
+        )));
+    }
+    if !answer.errors {
+        return Ok(vec![Outcome::Written; requested]);
+    }
+    Ok(answer
+        .items
+        .into_iter()
+        .map(|item| outcome(item.index))
+        .collect())
+}
+
+fn outcome(result: ItemResult) -> Outcome {
+    let error = result.error.unwrap_or_default();
+    let text = format!("status {}, {}: {}", result.status, error.kind, error.reason);
+    match result.status {
+        200..=299 => Outcome::Written,
+        409 if error.kind == "version_conflict_engine_exception" => Outcome::Newer,
+        408 | 429 | 500..=599 => Outcome::Transient(text),
+        400 | 413 if is_about_the_document(&error.kind) => Outcome::Rejected(text),
+        _ => Outcome::Fatal(text),
+    }
+}
+
+/// Mapping conflicts, unknown fields, values too large: the document's fault, not the index's.
+fn is_about_the_document(kind: &str) -> bool {
+    const KINDS: [&str; 6] = [
+        "mapper_parsing_exception",
+        "document_parsing_exception",
+        "strict_dynamic_mapping_exception",
+        "illegal_argument_exception",
+        "parsing_exception",
+        "max_bytes_length_exceeded_exception",
+    ];
+    KINDS.contains(&kind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(status: u16, kind: &str) -> Outcome {
+        let answer = format!(
+            r#"{{"errors":true,"items":[{{"index":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
+        );
+        outcomes(answer.as_bytes(), 1).unwrap().remove(0)
+    }
+
+    #[test]
+    fn each_item_is_written_newer_transient_rejected_or_fatal() {
+        assert_eq!(
+            one(409, "version_conflict_engine_exception"),
+            Outcome::Newer
+        );
+        for (status, kind) in [
+            (429, "es_rejected_execution_exception"),
+            (429, "circuit_breaking_exception"),
+            (503, "unavailable_shards_exception"),
+            (504, "timeout"),
+        ] {
+            assert!(
+                matches!(one(status, kind), Outcome::Transient(_)),
+                "{status} {kind}"
+            );
+        }
+        for kind in [
+            "document_parsing_exception",
+            "strict_dynamic_mapping_exception",
+        ] {
+            assert!(matches!(one(400, kind), Outcome::Rejected(_)), "{kind}");
+        }
+        for (status, kind) in [
+            (400, "index_closed_exception"),
+            (401, "security_exception"),
+            (403, "cluster_block_exception"),
+            (404, "index_not_found_exception"),
+            (418, "something_new"),
+        ] {
+            assert!(
+                matches!(one(status, kind), Outcome::Fatal(_)),
+                "{status} {kind}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_good_answer_and_a_mixed_one_keep_the_requests_order() {
+        let good =
+            br#"{"errors":false,"items":[{"index":{"status":200}},{"index":{"status":201}}]}"#;
+        assert_eq!(
+            outcomes(good, 2).unwrap(),
+            [Outcome::Written, Outcome::Written]
+        );
+        let mixed = br#"{"errors":true,"items":[{"index":{"status":201}},
+            {"index":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":""}}}]}"#;
+        assert_eq!(
+            outcomes(mixed, 2).unwrap(),
+            [Outcome::Written, Outcome::Newer]
+        );
+    }
+
+    #[test]
+    fn an_answer_that_does_not_match_the_request_proves_nothing() {
+        assert!(outcomes(br#"{"errors":false,"items":[]}"#, 1).is_err());
+        assert!(outcomes(b"<html>", 1).is_err());
+    }
+}

@@ -1,0 +1,91 @@
+//! Asks a server what the preflight checks need, and where it stands.
+
+use crate::error::{FollowError, Transient};
+use crate::gtid_set::GtidSet;
+use crate::preflight::{
+    PositionState, PreflightError, VARIABLES, Variables, ensure_followable, ensure_privileges,
+    position_state,
+};
+use crate::source::{Server, Shard};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use std::time::Duration;
+
+/// Everything that was committed on a server before an instant of its clock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watermark {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// The transactions.
+    pub executed: GtidSet,
+}
+
+/// Passes a server through every check and answers its uuid.
+pub async fn examine(
+    server: &Server,
+    conn: &mut Conn,
+    slot_map_epoch: u32,
+) -> Result<String, FollowError> {
+    let variables = variables(conn).await?;
+    ensure_followable(&variables, server.server_id)?;
+    let grants: Vec<String> = conn.query("SHOW GRANTS").await?;
+    ensure_privileges(&grants)?;
+    for shard in &server.shards {
+        ensure_identity(conn, shard, slot_map_epoch).await?;
+    }
+    Ok(variables.get("server_uuid").to_owned())
+}
+
+async fn variables(conn: &mut Conn) -> Result<Variables, FollowError> {
+    let names = VARIABLES.map(|name| format!("'{name}'")).join(",");
+    let sql = format!("SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})");
+    let pairs: Vec<(String, String)> = conn.query(sql).await?;
+    Ok(Variables(pairs.into_iter().collect()))
+}
+
+async fn ensure_identity(conn: &mut Conn, shard: &Shard, epoch: u32) -> Result<(), FollowError> {
+    let sql = format!(
+        "SELECT store, shard, slot_map_epoch FROM {}.shard_identity",
+        quoted(&shard.schema)
+    );
+    let found: Option<(String, u16, u32)> = conn.query_first(sql).await?;
+    let found = found.map_or("nothing".to_owned(), |(store, index, epoch)| {
+        format!("{store}-{index} of slot map epoch {epoch}")
+    });
+    let expected = format!("{} of slot map epoch {epoch}", shard.name);
+    if found == expected {
+        return Ok(());
+    }
+    Err(PreflightError::Identity { expected, found }.into())
+}
+
+/// A name as it stands in a statement.
+pub fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
+}
+
+/// What a saved position is worth on this server.
+pub async fn judge(conn: &mut Conn, position: &GtidSet) -> Result<PositionState, FollowError> {
+    let saved = position.to_string();
+    let answer: Option<(bool, bool)> = conn
+        .exec_first(
+            "SELECT GTID_SUBSET(@@GLOBAL.gtid_purged, ?), GTID_SUBSET(?, @@GLOBAL.gtid_executed)",
+            (&saved, &saved),
+        )
+        .await?;
+    let (purged_is_in_saved, saved_is_in_executed) = answer.unwrap_or_default();
+    Ok(position_state(purged_is_in_saved, saved_is_in_executed))
+}
+
+/// The instant is that of the statement's start, so it is never later than the set.
+pub async fn watermark(conn: &mut Conn, timeout: Duration) -> Result<Watermark, FollowError> {
+    let sql = "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), \
+               @@GLOBAL.gtid_executed";
+    let answer = tokio::time::timeout(timeout, conn.query_first::<(String, String), _>(sql)).await;
+    let no_answer = || Transient::Broken(format!("no answer within {} ms", timeout.as_millis()));
+    let (at, executed) = answer.map_err(|_| no_answer())??.unwrap_or_default();
+    let executed = executed
+        .parse()
+        .map_err(|error| Transient::Broken(format!("gtid_executed cannot be read: {error}")))?;
+    Ok(Watermark { at, executed })
+}

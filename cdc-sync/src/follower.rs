@@ -1,0 +1,168 @@
+//! Follows every server, each for itself: one that is away or broken does not hold up another.
+
+use crate::error::{Definite, Transient};
+use crate::health::Health;
+use crate::index::ensure_indices;
+use crate::position::ensure_placeholders;
+use crate::search_client::{SearchClient, SearchError};
+use crate::session::{Claims, Session, definite};
+use crate::settings::Settings;
+use crate::source::Server;
+use metrics::counter;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// Why the follower as a whole ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowerError {
+    /// Elasticsearch refuses for a reason that stays.
+    #[error("Elasticsearch refuses: {0}")]
+    Search(SearchError),
+    /// No stream is left.
+    #[error("no server is followed any more: {0}")]
+    NothingLeft(String),
+}
+
+/// Follows these servers until `stop`, or until none is left that can be followed.
+pub async fn run(
+    settings: Arc<Settings>,
+    servers: Vec<Server>,
+    health: Health,
+    stop: CancellationToken,
+) -> Result<(), FollowerError> {
+    let client = SearchClient::new(&settings.search).map_err(FollowerError::Search)?;
+    if !prepare(&client, &settings, &servers, &health, &stop).await? {
+        return Ok(());
+    }
+    let claims = Claims::default();
+    let mut streams = JoinSet::new();
+    for server in servers {
+        let (settings, client, health) = (settings.clone(), client.clone(), health.clone());
+        let (claims, stop) = (claims.clone(), stop.clone());
+        streams.spawn(async move {
+            let ended = supervise(&server, settings, client, &health, &claims, stop).await;
+            (server.label, ended)
+        });
+    }
+    let mut causes = Vec::new();
+    while let Some(ended) = streams.join_next().await {
+        if let Some(cause) = stopped(ended, &health) {
+            causes.push(cause);
+        }
+    }
+    if causes.is_empty() || stop.is_cancelled() {
+        return Ok(());
+    }
+    Err(FollowerError::NothingLeft(causes.join("; ")))
+}
+
+type Ended = Result<(String, Result<(), Definite>), tokio::task::JoinError>;
+
+/// Says what ended a stream for good; `None` for one that was asked to.
+fn stopped(ended: Ended, health: &Health) -> Option<String> {
+    let (label, cause) = match ended {
+        Ok((_, Ok(()))) => return None,
+        Ok((label, Err(cause))) => (label, cause),
+        Err(error) => ("a stream".to_owned(), Definite::Panicked(error.to_string())),
+    };
+    tracing::error!(stream = label, cause = %cause,
+        "This server is not followed any more; somebody has to look, then start the follower again.");
+    health.stream(&label, Err(format!("stopped: {cause}")));
+    Some(format!("{label}: {cause}"))
+}
+
+/// Makes the indices and a placeholder for every shard, however long Elasticsearch takes to come up.
+/// `false` when asked to stop before.
+async fn prepare(
+    client: &SearchClient,
+    settings: &Settings,
+    servers: &[Server],
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<bool, FollowerError> {
+    let mut delays = settings.follower.backoff();
+    let mut told = false;
+    loop {
+        let prepared = async {
+            ensure_indices(client).await?;
+            ensure_placeholders(client, servers).await
+        };
+        let cause = match prepared.await {
+            Ok(()) => return Ok(true),
+            Err(error @ SearchError::Definite(_)) => return Err(FollowerError::Search(error)),
+            Err(SearchError::Transient(cause)) => cause,
+        };
+        if !told {
+            told = true;
+            tracing::warn!(
+                cause,
+                "Elasticsearch is not there yet; the follower waits for it."
+            );
+        }
+        health.search(Err(cause));
+        if !pause(delays.next(), settings, stop).await {
+            return Ok(false);
+        }
+    }
+}
+
+/// Waits, unless asked to stop: then `false`.
+async fn pause(delay: Option<Duration>, settings: &Settings, stop: &CancellationToken) -> bool {
+    let longest = Duration::from_millis(settings.follower.backoff_max_ms);
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(delay.unwrap_or(longest)) => true,
+    }
+}
+
+/// Follows one server, again and again, until asked to stop or until trying again does not help.
+async fn supervise(
+    server: &Server,
+    settings: Arc<Settings>,
+    client: SearchClient,
+    health: &Health,
+    claims: &Claims,
+    stop: CancellationToken,
+) -> Result<(), Definite> {
+    let mut delays = settings.follower.backoff();
+    let mut told = None;
+    while !stop.is_cancelled() {
+        let began = Instant::now();
+        let session = Session {
+            server,
+            settings: &settings,
+            client: &client,
+            health,
+            claims,
+            stop: &stop,
+        };
+        let Err(error) = session.run().await else {
+            continue;
+        };
+        if began.elapsed() > settings.follower.silence() {
+            (delays, told) = (settings.follower.backoff(), None);
+        }
+        let cause = definite(error)?;
+        say_once(server, health, &cause, &mut told);
+        counter!("follower_reconnects_total", "stream" => server.label.clone()).increment(1);
+        if !pause(delays.next(), &settings, &stop).await {
+            break;
+        }
+    }
+    Ok(())
+}
+
+fn say_once(server: &Server, health: &Health, cause: &Transient, told: &mut Option<String>) {
+    let text = cause.to_string();
+    health.stream(&server.label, Err(text.clone()));
+    if told.as_ref() != Some(&text) {
+        tracing::warn!(
+            stream = server.label,
+            cause = text,
+            "The server is not followed at the moment; the follower tries again."
+        );
+        *told = Some(text);
+    }
+}

@@ -1,0 +1,211 @@
+//! Writes down, twice a second, which transactions the index holds and how fresh a search is.
+//!
+//! How it stays honest: a watermark is read from the server, an instant and all that was committed
+//! before it. Once all of that is acknowledged and refreshed, so that a search finds it, `as_of` is
+//! that instant, and the next watermark is read. A follower that lags, or is gone, leaves an old one.
+
+use crate::error::FollowError;
+use crate::examine::{Watermark, watermark};
+use crate::gtid_set::GtidSet;
+use crate::position::{SavedPosition, remove_superseded, save};
+use crate::search_client::{SearchClient, SearchError};
+use crate::search_writer::{Applied, now};
+use crate::settings::FollowerSettings;
+use crate::source::Server;
+use metrics::gauge;
+use mysql_async::Conn;
+use reqwest::Method;
+use std::time::Duration;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Keeps the saved position of one server.
+pub struct Keeper<'a> {
+    client: &'a SearchClient,
+    server: &'a Server,
+    settings: &'a FollowerSettings,
+    saved: SavedPosition,
+    pending: Option<Watermark>,
+    refreshed_documents: u64,
+    supersedes: bool,
+    conn: Option<Conn>,
+    trouble: Option<String>,
+}
+
+impl<'a> Keeper<'a> {
+    /// Keeps `saved` up to date; `pending` is a watermark that may be reached already.
+    pub fn new(
+        client: &'a SearchClient,
+        server: &'a Server,
+        settings: &'a FollowerSettings,
+        saved: SavedPosition,
+        pending: Option<Watermark>,
+        conn: Conn,
+    ) -> Self {
+        Self {
+            client,
+            server,
+            settings,
+            saved,
+            pending,
+            refreshed_documents: 0,
+            supersedes: true,
+            conn: Some(conn),
+            trouble: None,
+        }
+    }
+
+    /// Runs until `done`, and writes down where things stand then. Ends earlier only when
+    /// Elasticsearch refuses for good.
+    pub async fn run(
+        mut self,
+        mut applied: watch::Receiver<Applied>,
+        done: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        let interval = Duration::from_millis(self.settings.freshness_interval_ms);
+        while !done.is_cancelled() {
+            let next = Instant::now() + interval;
+            self.next_watermark().await;
+            tokio::select! {
+                () = done.cancelled() => {}
+                _ = tokio::time::timeout_at(next, reached(&mut applied, self.pending.as_ref())) => {}
+            }
+            let now = applied.borrow().clone();
+            self.tick(&now).await?;
+            tokio::select! {
+                () = done.cancelled() => {}
+                () = tokio::time::sleep_until(next) => {}
+            }
+        }
+        let last = applied.borrow().clone();
+        self.tick(&last).await
+    }
+
+    /// A server that does not answer leaves `as_of` as it is.
+    async fn next_watermark(&mut self) {
+        if self.pending.is_some() {
+            return;
+        }
+        let timeout = Duration::from_millis(self.settings.connect_timeout_ms);
+        let conn = match self.conn.take() {
+            Some(conn) => Ok(conn),
+            None => self.server.connect().await,
+        };
+        let Ok(mut conn) = conn else { return };
+        if let Ok(watermark) = watermark(&mut conn, timeout).await {
+            self.pending = Some(watermark);
+            self.conn = Some(conn);
+        }
+    }
+
+    async fn tick(&mut self, applied: &Applied) -> Result<(), FollowError> {
+        self.report(&applied.position);
+        match self.write_down(applied).await {
+            Ok(()) => {
+                self.trouble = None;
+                Ok(())
+            }
+            Err(SearchError::Transient(cause)) => {
+                if self.trouble.replace(cause.clone()).is_none() {
+                    tracing::warn!(
+                        stream = self.server.label,
+                        cause,
+                        "The position cannot be saved now."
+                    );
+                }
+                Ok(())
+            }
+            Err(error @ SearchError::Definite(_)) => Err(error.into()),
+        }
+    }
+
+    async fn write_down(&mut self, applied: &Applied) -> Result<(), SearchError> {
+        let mut next = self.saved.clone();
+        next.position = applied.position.to_string();
+        let is_reached = is_reached(self.pending.as_ref(), &applied.position);
+        if is_reached {
+            self.refresh(applied.documents).await?;
+            next.as_of = self
+                .pending
+                .take()
+                .map_or(next.as_of, |watermark| watermark.at);
+        }
+        if next == self.saved && !self.supersedes {
+            return Ok(());
+        }
+        next.saved_at = now();
+        save(self.client, &next).await?;
+        self.saved = next;
+        if self.supersedes {
+            remove_superseded(self.client, &self.saved).await?;
+            self.supersedes = false;
+        }
+        Ok(())
+    }
+
+    /// Makes what was written findable; nothing to do where nothing was written since.
+    async fn refresh(&mut self, documents: u64) -> Result<(), SearchError> {
+        if documents == self.refreshed_documents && !self.supersedes {
+            return Ok(());
+        }
+        let path = format!("/{}/_refresh", self.client.names().alias);
+        self.client.json(Method::POST, &path, None).await?;
+        self.refreshed_documents = documents;
+        Ok(())
+    }
+
+    fn report(&self, position: &GtidSet) {
+        let label = self.server.label.clone();
+        if let Ok(as_of) = chrono::DateTime::parse_from_rfc3339(&self.saved.as_of) {
+            let behind = chrono::Utc::now().signed_duration_since(as_of);
+            gauge!("follower_seconds_behind", "stream" => label.clone())
+                .set(behind.num_milliseconds().max(0) as f64 / 1000.0);
+        }
+        let executed = self
+            .pending
+            .as_ref()
+            .map_or(0, |pending| pending.executed.len());
+        gauge!("follower_transactions_behind", "stream" => label)
+            .set(executed.saturating_sub(position.len()) as f64);
+    }
+}
+
+fn is_reached(pending: Option<&Watermark>, position: &GtidSet) -> bool {
+    pending.is_some_and(|watermark| position.contains(&watermark.executed))
+}
+
+async fn reached(applied: &mut watch::Receiver<Applied>, pending: Option<&Watermark>) {
+    let reached = applied
+        .wait_for(|applied| is_reached(pending, &applied.position))
+        .await
+        .is_ok();
+    if !reached {
+        // The writer has ended, which the session says through `done`.
+        std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+
+    fn set(intervals: &str) -> GtidSet {
+        format!("{UUID}:{intervals}").parse().unwrap()
+    }
+
+    #[test]
+    fn a_watermark_is_reached_when_all_of_it_is_applied() {
+        let watermark = Watermark {
+            at: "2026-11-21T09:05:07.000042Z".into(),
+            executed: set("1-9"),
+        };
+        assert!(!is_reached(Some(&watermark), &set("1-8")));
+        assert!(!is_reached(Some(&watermark), &set("1-7:9-20")));
+        assert!(is_reached(Some(&watermark), &set("1-9")));
+        assert!(is_reached(Some(&watermark), &set("1-20")));
+        assert!(!is_reached(None, &set("1-20")));
+    }
+}

@@ -1,0 +1,35 @@
+//! Keeps the search index equal to the order stores, by following their binlogs.
+//!
+//! Every server that holds order shards has one stream and one position. [`follower`] runs the
+//! streams; [`session`] is one attempt at one of them: [`preflight`] checks, a [`snapshot`] if there is
+//! no usable [`position`], then [`replication`] reads, [`search_writer`] writes, and [`freshness`]
+//! writes down how far they came. Documents are whole and carry the row's version as their external
+//! version, so writing one twice, or an old one late, changes nothing.
+//!
+//! Invariants: a document never goes back to an older version; the position never passes a transaction
+//! that is not acknowledged; `as_of` never passes a commit that a search does not find.
+
+pub mod batch;
+pub mod bulk;
+pub mod changes;
+pub mod document;
+pub mod error;
+pub mod examine;
+pub mod follower;
+pub mod freshness;
+pub mod gtid_set;
+pub mod hazard;
+pub mod health;
+pub mod index;
+pub mod position;
+pub mod preflight;
+pub mod replication;
+pub mod rows;
+pub mod search_client;
+pub mod search_writer;
+pub mod session;
+pub mod settings;
+pub mod snapshot;
+pub mod source;
+pub mod statement;
+pub mod transaction;

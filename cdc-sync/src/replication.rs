@@ -1,0 +1,283 @@
+//! Follows one server's binlog: from its stream of events to batches of documents.
+//!
+//! The way of one change: the server sends the transaction it belongs to; [`Assembler`] checks each
+//! event and knows which rows are ours; a changed row becomes a document; documents gather in a
+//! [`Batch`], the newest version of each order only; a batch goes to the writer as soon as the
+//! writer is free and the batch is full or has waited its time. Reading goes on meanwhile, until the
+//! next batch is full too: that is all that is ever held in memory.
+//!
+//! A batch carries the ids of the transactions that end in it. A large transaction may reach the index
+//! in several batches, but its id goes with the last one, so the position never moves into the middle
+//! of a transaction. What a lost connection or a kill interrupts is read again and written again; the
+//! version of each row makes that harmless.
+
+use crate::batch::{Batch, DeadLetter};
+use crate::changes::{Change, changes};
+use crate::document::document;
+use crate::error::{Definite, FollowError, Transient};
+use crate::gtid_set::GtidSet;
+use crate::hazard::{Hazard, Refusal, classify_refusal};
+use crate::health::Health;
+use crate::rows::OrderRow;
+use crate::search_writer::now;
+use crate::settings::FollowerSettings;
+use crate::source::Server;
+use crate::transaction::{Assembler, OrdersTable, Step, table_id};
+use domain::OrderId;
+use futures_util::StreamExt;
+use metrics::counter;
+use mysql_async::binlog::events::Event;
+use mysql_async::prelude::Queryable;
+use mysql_async::{BinlogStream, BinlogStreamRequest};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Reads one stream.
+pub struct Reader<'a> {
+    server: &'a Server,
+    settings: &'a FollowerSettings,
+    health: &'a Health,
+    assembler: Assembler,
+    batch: Batch,
+    /// When the oldest change of the batch has waited long enough.
+    due: Option<Instant>,
+    last_heard: Instant,
+    is_open: bool,
+}
+
+/// Asks the server for everything that is not in `position`.
+pub async fn open_stream(
+    server: &Server,
+    settings: &FollowerSettings,
+    position: &GtidSet,
+) -> Result<BinlogStream, FollowError> {
+    let mut conn = server.connect().await?;
+    let heartbeat_ns = settings.heartbeat_ms * 1_000_000;
+    let set = format!(
+        "SET @source_heartbeat_period = {heartbeat_ns}, @master_heartbeat_period = {heartbeat_ns}"
+    );
+    conn.query_drop(set).await?;
+    let known = position
+        .to_sids()
+        .map_err(|error| Definite::Refused(error.to_string()))?;
+    let request = BinlogStreamRequest::new(server.server_id)
+        .with_gtid()
+        .with_gtid_set(known);
+    let stream = conn.get_binlog_stream(request).await;
+    stream.map_err(|error| stream_error(error, server.server_id))
+}
+
+impl<'a> Reader<'a> {
+    /// At the beginning of a new stream from this server.
+    pub fn new(server: &'a Server, settings: &'a FollowerSettings, health: &'a Health) -> Self {
+        Self {
+            server,
+            settings,
+            health,
+            is_open: false,
+            assembler: Assembler::new(server.shards.clone()),
+            batch: Batch::default(),
+            due: None,
+            last_heard: Instant::now(),
+        }
+    }
+
+    /// Reads until `stop`, or until the stream ends for the reason answered. What was read before is
+    /// handed on in either case.
+    pub async fn run(
+        mut self,
+        stream: &mut BinlogStream,
+        batches: mpsc::Sender<Batch>,
+        stop: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        let ended = self.read(stream, &batches, stop).await;
+        if !self.batch.is_empty() {
+            // The writer is gone only when it has failed, which is told there.
+            let _ = batches.send(self.batch).await;
+        }
+        ended
+    }
+
+    async fn read(
+        &mut self,
+        stream: &mut BinlogStream,
+        batches: &mpsc::Sender<Batch>,
+        stop: &CancellationToken,
+    ) -> Result<(), FollowError> {
+        loop {
+            let now = Instant::now();
+            let is_full = self.is_full();
+            let is_due = is_full || self.due.is_some_and(|due| due <= now);
+            // Whoever is not due yet wakes up when it is.
+            let due = self.due.filter(|_| !is_due);
+            let silent_at = self.last_heard + self.settings.silence();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(()),
+                permit = batches.reserve(), if is_due => match permit {
+                    Ok(permit) => permit.send(self.take_batch()),
+                    Err(_) => return Ok(()),
+                },
+                () = wake_at(due), if due.is_some() => {}
+                event = tokio::time::timeout_at(silent_at, stream.next()), if !is_full => {
+                    let event = self.received(event)?;
+                    self.accept(&event, stream)?;
+                }
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        let settings = self.settings;
+        self.batch
+            .is_full(settings.bulk_documents_max, settings.bulk_bytes_max)
+    }
+
+    /// While the batch was full nobody listened, so silence counts anew.
+    fn take_batch(&mut self) -> Batch {
+        if self.is_full() {
+            self.last_heard = Instant::now();
+        }
+        self.due = None;
+        std::mem::take(&mut self.batch)
+    }
+
+    fn received(
+        &mut self,
+        event: Result<Option<Result<Event, mysql_async::Error>>, tokio::time::error::Elapsed>,
+    ) -> Result<Event, FollowError> {
+        match event {
+            Ok(Some(Ok(event))) => {
+                self.last_heard = Instant::now();
+                self.opened();
+                Ok(event)
+            }
+            Ok(Some(Err(error))) => Err(stream_error(error, self.server.server_id)),
+            Ok(None) => Err(Transient::Ended.into()),
+            Err(_) => Err(Transient::Silent {
+                ms: self.settings.silence().as_millis(),
+            }
+            .into()),
+        }
+    }
+
+    /// A refusal to stream comes in place of the first event, so that one means success.
+    fn opened(&mut self) {
+        if !self.is_open {
+            self.is_open = true;
+            self.health.stream(&self.server.label, Ok(()));
+            tracing::info!(
+                stream = self.server.label,
+                address = self.server.address,
+                server_id = self.server.server_id,
+                "The server is followed."
+            );
+        }
+    }
+
+    fn accept(&mut self, event: &Event, stream: &BinlogStream) -> Result<(), FollowError> {
+        counter!("follower_events_total", "stream" => self.server.label.clone()).increment(1);
+        match self.assembler.accept(event)? {
+            Step::Nothing => return Ok(()),
+            Step::Rows(table) => self.rows(event, &table, stream)?,
+            Step::Completed(gtid) => self.batch.complete(gtid),
+            Step::Removed(statement) => {
+                tracing::error!(
+                    stream = self.server.label,
+                    statement,
+                    "Orders were removed by a statement; their documents stay in the index."
+                );
+                return Ok(());
+            }
+        }
+        if self.due.is_none() && !self.batch.is_empty() {
+            let linger = Duration::from_millis(self.settings.bulk_linger_ms);
+            self.due = Some(Instant::now() + linger);
+        }
+        Ok(())
+    }
+
+    fn rows(
+        &mut self,
+        event: &Event,
+        table: &OrdersTable,
+        stream: &BinlogStream,
+    ) -> Result<(), FollowError> {
+        let id = table_id(event).unwrap_or_default();
+        let described = stream.get_tme(id).ok_or(Hazard::NoTableMap(id))?;
+        let mut invisible = 0;
+        for change in changes(event, table, described)? {
+            match change {
+                Change::Visible(row) => add_row(&mut self.batch, *row, &table.shard),
+                Change::Invisible => invisible += 1,
+                Change::Deleted { id, version } => {
+                    let reason = "the row was deleted in the store; the document stays";
+                    let letter = dead_letter(id, version, &table.shard, reason);
+                    self.batch.add_dead_letter(letter);
+                }
+            }
+        }
+        counter!("follower_rows_invisible_total", "stream" => self.server.label.clone())
+            .increment(invisible);
+        Ok(())
+    }
+}
+
+/// Adds a row as its document, or as a dead letter if it cannot be one.
+pub fn add_row(batch: &mut Batch, row: OrderRow, shard: &str) {
+    let (id, version) = (row.id, row.version);
+    match document(row, shard) {
+        Ok(document) => batch.add(document),
+        Err(error) => batch.add_dead_letter(dead_letter(id, version, shard, &error.to_string())),
+    }
+}
+
+fn dead_letter(id: [u8; 16], version: u64, shard: &str, reason: &str) -> DeadLetter {
+    DeadLetter {
+        order_id: OrderId::from_bytes(id),
+        shard: shard.to_owned(),
+        version: version.to_string(),
+        reason: reason.to_owned(),
+        failed_at: now(),
+        document: None,
+    }
+}
+
+async fn wake_at(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What an error on the stream means. Errors of reading an event are not those of the connection.
+fn stream_error(error: mysql_async::Error, server_id: u32) -> FollowError {
+    /// The server will not stream; its text says why.
+    const REFUSES_TO_STREAM: u16 = 1236;
+    match &error {
+        mysql_async::Error::Server(refusal) if refusal.code == REFUSES_TO_STREAM => {
+            match classify_refusal(&refusal.message, server_id) {
+                Refusal::Purged => Transient::Purged(refusal.message.clone()).into(),
+                Refusal::Definite(hazard) => hazard.into(),
+            }
+        }
+        mysql_async::Error::Io(mysql_async::IoError::Io(io)) if is_about_an_event(io.kind()) => {
+            Hazard::Unreadable {
+                what: "binlog",
+                cause: io.to_string(),
+            }
+            .into()
+        }
+        _ => error.into(),
+    }
+}
+
+fn is_about_an_event(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        kind,
+        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other
+    )
+}

@@ -1,0 +1,267 @@
+//! One attempt at following one server: checks, a snapshot where one is needed, then the stream until
+//! it ends.
+
+use crate::error::{Definite, FollowError, Transient};
+use crate::examine::{Watermark, examine, judge, watermark};
+use crate::freshness::Keeper;
+use crate::gtid_set::GtidSet;
+use crate::health::Health;
+use crate::index::ensure_indices;
+use crate::position::{NEVER, SavedPosition, Start, load_all, start};
+use crate::preflight::{PositionState, PreflightError};
+use crate::replication::{Reader, open_stream};
+use crate::search_client::SearchClient;
+use crate::search_writer::{Applied, SearchWriter, now};
+use crate::settings::Settings;
+use crate::snapshot;
+use crate::source::Server;
+use mysql_async::Conn;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+
+/// Which stream follows which server, so that no server is followed twice under two addresses.
+#[derive(Debug, Clone, Default)]
+pub struct Claims(Arc<Mutex<HashMap<String, String>>>);
+
+impl Claims {
+    fn claim(&self, uuid: &str, label: &str) -> Result<(), PreflightError> {
+        let mut claims = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.retain(|_, holder| holder != label);
+        match claims.get(uuid) {
+            Some(other) => Err(PreflightError::TwoAddresses(
+                label.to_owned(),
+                other.clone(),
+            )),
+            None => {
+                claims.insert(uuid.to_owned(), label.to_owned());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What every attempt at one server shares.
+pub struct Session<'a> {
+    /// The server.
+    pub server: &'a Server,
+    /// All settings.
+    pub settings: &'a Settings,
+    /// Where the documents go.
+    pub client: &'a SearchClient,
+    /// Where it says how it is.
+    pub health: &'a Health,
+    /// The servers of the other streams.
+    pub claims: &'a Claims,
+    /// Asks it to stop.
+    pub stop: &'a CancellationToken,
+}
+
+/// Where a stream begins.
+struct Beginning {
+    saved: SavedPosition,
+    position: GtidSet,
+    reached: Option<Watermark>,
+}
+
+impl Session<'_> {
+    /// Follows until asked to stop, or until something ends it. What is in hand is written for a
+    /// while after that.
+    pub async fn run(&self) -> Result<(), FollowError> {
+        let grace = Duration::from_millis(self.settings.follower.stop_timeout_ms);
+        tokio::select! {
+            ended = self.follow() => ended,
+            () = async {
+                self.stop.cancelled().await;
+                tokio::time::sleep(grace).await;
+            } => Ok(()),
+        }
+    }
+
+    async fn follow(&self) -> Result<(), FollowError> {
+        let mut conn = self.server.connect().await?;
+        let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
+        let begun = tokio::time::timeout(timeout, self.begin(&mut conn)).await;
+        let (saved, start) = begun.map_err(|_| Transient::Silent {
+            ms: timeout.as_millis(),
+        })??;
+        let beginning = match start {
+            Start::Resume { position, .. } => Beginning {
+                saved,
+                position,
+                reached: None,
+            },
+            Start::Snapshot { why } => match self.snapshot(&mut conn, saved, why).await? {
+                Some(beginning) => beginning,
+                None => return Ok(()),
+            },
+        };
+        self.stream(conn, beginning).await
+    }
+
+    /// Checks everything that must hold, and finds where to begin.
+    async fn begin(&self, conn: &mut Conn) -> Result<(SavedPosition, Start), FollowError> {
+        let epoch = self.settings.stores.slot_map_epoch;
+        let uuid = examine(self.server, conn, epoch).await?;
+        self.claims.claim(&uuid, &self.server.label)?;
+        let index_uuid = ensure_indices(self.client).await?;
+        self.health.search(Ok(()));
+        let shards: Vec<String> = self
+            .server
+            .shards
+            .iter()
+            .map(|s| s.name.to_string())
+            .collect();
+        let all = load_all(self.client).await?;
+        let start = start(&all, &uuid, &shards, &index_uuid);
+        let start = self
+            .judged(conn, start, all.iter().any(|saved| saved.server == uuid))
+            .await?;
+        let as_of = match &start {
+            Start::Resume { as_of, .. } => as_of.clone(),
+            Start::Snapshot { .. } => NEVER.to_owned(),
+        };
+        let saved = SavedPosition {
+            server: uuid,
+            address: self.server.address.clone(),
+            shards,
+            index_uuid,
+            position: String::new(),
+            as_of,
+            saved_at: now(),
+        };
+        Ok((saved, start))
+    }
+
+    /// Whether the server can go on from the saved position.
+    async fn judged(
+        &self,
+        conn: &mut Conn,
+        start: Start,
+        is_own: bool,
+    ) -> Result<Start, FollowError> {
+        let Start::Resume { position, .. } = &start else {
+            return Ok(start);
+        };
+        match judge(conn, position).await? {
+            PositionState::Usable => Ok(start),
+            PositionState::Purged => Ok(Start::Snapshot {
+                why: "the server has purged the binlogs after the saved position",
+            }),
+            PositionState::Ahead if is_own => Err(PreflightError::Ahead {
+                position: position.to_string(),
+            }
+            .into()),
+            PositionState::Ahead => Ok(Start::Snapshot {
+                why: "another server is at this address, which has not executed all of the saved position",
+            }),
+        }
+    }
+
+    /// Copies all orders; `None` when asked to stop before the end.
+    async fn snapshot(
+        &self,
+        conn: &mut Conn,
+        saved: SavedPosition,
+        why: &'static str,
+    ) -> Result<Option<Beginning>, FollowError> {
+        tracing::info!(
+            stream = self.server.label,
+            why,
+            "A snapshot of all orders begins."
+        );
+        let label = &self.server.label;
+        self.health
+            .stream(label, Err(format!("taking a snapshot: {why}")));
+        let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
+        let watermark = watermark(conn, timeout).await?;
+        let (sender, receiver) = mpsc::channel(1);
+        let (applied, _) = watch::channel(Applied::default());
+        let writer = self.writer();
+        let copied = tokio::select! {
+            both = async {
+                tokio::try_join!(
+                    snapshot::copy(self.server, &self.settings.follower, sender),
+                    writer.run(receiver, &applied),
+                )
+            } => both?.0,
+            () = self.stop.cancelled() => return Ok(None),
+        };
+        tracing::info!(stream = label, rows = copied, "The snapshot is complete.");
+        Ok(Some(Beginning {
+            saved,
+            position: watermark.executed.clone(),
+            reached: Some(watermark),
+        }))
+    }
+
+    /// Reads, writes and keeps the position, side by side, until one of them ends.
+    async fn stream(&self, conn: Conn, beginning: Beginning) -> Result<(), FollowError> {
+        let follower = &self.settings.follower;
+        let mut stream = open_stream(self.server, follower, &beginning.position).await?;
+        let (sender, receiver) = mpsc::channel(1);
+        let (applied_by, applied) = watch::channel(Applied {
+            position: beginning.position,
+            documents: 0,
+        });
+        let (saved, reached) = (beginning.saved, beginning.reached);
+        let keeper = Keeper::new(self.client, self.server, follower, saved, reached, conn);
+        let writer = self.writer();
+        let (halt, done) = (self.stop.child_token(), CancellationToken::new());
+        let read = async {
+            let reader = Reader::new(self.server, follower, self.health);
+            reader.run(&mut stream, sender, &halt).await
+        };
+        let write = async {
+            let written = writer.run(receiver, &applied_by).await;
+            halt.cancel();
+            written
+        };
+        let work = async {
+            let ended = tokio::join!(read, write);
+            done.cancel();
+            ended
+        };
+        let keep = async {
+            let kept = keeper.run(applied, &done).await;
+            halt.cancel();
+            kept
+        };
+        let ((read, written), kept) = tokio::join!(work, keep);
+        written.and(kept).and(read)
+    }
+
+    fn writer(&self) -> SearchWriter {
+        SearchWriter::new(
+            self.client.clone(),
+            self.settings.follower.clone(),
+            self.health.clone(),
+            self.server.label.clone(),
+        )
+    }
+}
+
+/// How an attempt ended, for the loop around it.
+pub fn definite(error: FollowError) -> Result<Transient, Definite> {
+    match error {
+        FollowError::Transient(cause) => Ok(cause),
+        FollowError::Definite(cause) => Err(cause),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_followed_by_one_stream_and_a_stream_may_change_its_server() {
+        let claims = Claims::default();
+        claims.claim("u1", "orders-0").unwrap();
+        claims.claim("u1", "orders-0").unwrap();
+        assert!(claims.claim("u1", "orders-1").is_err());
+        claims.claim("u2", "orders-0").unwrap();
+        claims.claim("u1", "orders-1").unwrap();
+    }
+}

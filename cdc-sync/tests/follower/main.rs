@@ -1,0 +1,12 @@
+//! The follower against the real servers: MySQL's binlog in, Elasticsearch out.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod crash;
+mod live;
+mod orders;
+mod own_server;
+mod proxy;
+mod refusal;
+mod search;
+mod start;
+mod world;

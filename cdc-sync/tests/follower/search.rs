@@ -1,0 +1,132 @@
+//! What a test asks Elasticsearch.
+
+use cdc_sync::search_client::SearchClient;
+use domain::OrderId;
+use reqwest::Method;
+use serde_json::{Value, json};
+use service::search::SearchSettings;
+
+pub struct Search {
+    client: SearchClient,
+}
+
+impl Search {
+    pub fn new(settings: &SearchSettings) -> Self {
+        Self {
+            client: SearchClient::new(settings).unwrap(),
+        }
+    }
+
+    fn names(&self) -> &SearchSettings {
+        self.client.names()
+    }
+
+    pub async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Option<Value> {
+        self.client.json(method, path, body.as_ref()).await.ok()
+    }
+
+    /// The document as it is now, with `_version`, `_seq_no` and `_source`.
+    pub async fn document(&self, id: &OrderId) -> Option<Value> {
+        let path = format!("/{}/_doc/{id}", self.names().alias);
+        self.ask(Method::GET, &path, None).await
+    }
+
+    pub async fn seq_no(&self, id: &OrderId) -> i64 {
+        self.document(id).await.unwrap()["_seq_no"]
+            .as_i64()
+            .unwrap()
+    }
+
+    /// Id, version and status of every document that a search finds, sorted. Nothing is refreshed.
+    pub async fn found(&self) -> Vec<(String, u64, String)> {
+        let mut found = Vec::new();
+        let mut after = Value::Null;
+        loop {
+            let mut body = json!({
+                "size": 5000, "query": { "match_all": {} }, "sort": [{ "order_id": "asc" }],
+                "_source": ["order_id", "version", "status"], "track_total_hits": false,
+            });
+            if !after.is_null() {
+                body["search_after"] = after;
+            }
+            let path = format!("/{}/_search", self.names().alias);
+            let answer = self
+                .ask(Method::POST, &path, Some(body))
+                .await
+                .unwrap_or_default();
+            let hits = answer["hits"]["hits"]
+                .as_array()
+                .cloned()
+                .unwrap_or_default();
+            let Some(last) = hits.last() else {
+                return found;
+            };
+            after = last["sort"].clone();
+            found.extend(hits.iter().map(|hit| state(&hit["_source"])));
+        }
+    }
+
+    /// Like [`Self::found`], after a refresh.
+    pub async fn states(&self) -> Vec<(String, u64, String)> {
+        let path = format!("/{}/_refresh", self.names().alias);
+        self.ask(Method::POST, &path, None).await;
+        self.found().await
+    }
+
+    pub async fn saved_position(&self, server: &str) -> Option<Value> {
+        let path = format!("/{}/_doc/{server}", self.names().follower_index);
+        let mut answer = self.ask(Method::GET, &path, None).await?;
+        Some(answer["_source"].take())
+    }
+
+    /// Every saved position.
+    pub async fn positions(&self) -> Vec<Value> {
+        cdc_sync::position::load_all(&self.client)
+            .await
+            .unwrap_or_default()
+            .into_iter()
+            .map(|saved| json!(saved))
+            .collect()
+    }
+
+    /// The oldest `as_of`, as readers take it.
+    pub async fn as_of(&self) -> String {
+        let positions = self.positions().await;
+        let times = positions.iter().filter_map(|saved| saved["as_of"].as_str());
+        times.min().unwrap_or_default().to_owned()
+    }
+
+    pub async fn dead_letters(&self) -> Vec<Value> {
+        let index = cdc_sync::index::dead_letter_index(self.names());
+        self.ask(Method::POST, &format!("/{index}/_refresh"), None)
+            .await;
+        let answer = self
+            .ask(Method::GET, &format!("/{index}/_search?size=100"), None)
+            .await;
+        let hits = answer.unwrap_or_default()["hits"]["hits"]
+            .as_array()
+            .cloned();
+        hits.unwrap_or_default()
+            .into_iter()
+            .map(|mut hit| hit["_source"].take())
+            .collect()
+    }
+
+    pub async fn remove(&self, prefix: &str) {
+        let names = self.names();
+        let dead_letters = cdc_sync::index::dead_letter_index(names);
+        for index in [&names.index, &names.follower_index, &dead_letters] {
+            assert!(index.starts_with(prefix));
+            self.ask(Method::DELETE, &format!("/{index}"), None).await;
+        }
+    }
+}
+
+fn state(source: &Value) -> (String, u64, String) {
+    let text = |name: &str| source[name].as_str().unwrap().to_owned();
+    (
+        text("order_id"),
+        source["version"].as_u64().unwrap(),
+        text("status"),
+    )
+}
