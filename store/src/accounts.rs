@@ -31,12 +31,12 @@ const LOCK: &str = "SELECT a.id, a.tenant, a.merchant, a.kind, a.currency, a.sta
      a.ledger_balance, a.held, a.credit_limit, a.last_entry
  FROM JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(32) PATH '$[0]')) d
  STRAIGHT_JOIN accounts a FORCE INDEX (PRIMARY) ON a.id = UNHEX(d.id)
- FOR UPDATE";
+ FOR UPDATE /*!80000 OF a */";
 
 const LOCK_BALANCES: &str = "SELECT a.id, a.ledger_balance, a.last_entry
  FROM JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(32) PATH '$[0]')) d
  STRAIGHT_JOIN accounts a FORCE INDEX (PRIMARY) ON a.id = UNHEX(d.id)
- FOR UPDATE";
+ FOR UPDATE /*!80000 OF a */";
 
 const ADD_HELD: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
      id CHAR(32) PATH '$[0]', held BIGINT PATH '$[1]')) d

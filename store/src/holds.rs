@@ -17,7 +17,7 @@ const LOCK: &str = "SELECT h.xid, h.leg, h.account, h.amount, h.state, h.reason
  FROM JSON_TABLE(?, '$[*]' COLUMNS (
      xid CHAR(32) PATH '$[0]', leg TINYINT UNSIGNED PATH '$[1]')) d
  STRAIGHT_JOIN holds h FORCE INDEX (holds_branch) ON h.xid = UNHEX(d.xid) AND h.leg = d.leg
- FOR UPDATE";
+ FOR UPDATE /*!80000 OF h */";
 
 const REFUSE: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
      xid CHAR(32) PATH '$[0]', leg TINYINT UNSIGNED PATH '$[1]',

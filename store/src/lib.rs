@@ -6,6 +6,7 @@
 mod account_participant;
 mod account_store;
 mod accounts;
+mod branch_records;
 mod columns;
 mod decide;
 mod entries;
@@ -28,6 +29,7 @@ pub mod verify;
 pub use account_participant::{AccountLeg, AccountParticipant};
 pub use account_store::{AccountStore, NewAccount, Opened, Scope};
 pub use accounts::Account;
+pub use branch_records::{BranchRecords, EntryRecord, HoldRecord};
 pub use error::StoreError;
 pub use funding::{FUNDED_BALANCE_MAX, Funded, Funding, FundingReceipt, FundingRefusal};
 pub use order_log::{OrderLog, OrderLogSettings};

@@ -10,7 +10,8 @@ use sqlx::{FromRow, Row};
 use std::collections::HashMap;
 use std::time::Duration;
 
-// What may be absent is read with ERROR ON ERROR: a text that does not fit must not become NULL.
+// Texts are read wider than their columns are: MariaDB's JSON_TABLE cuts what does not fit, while
+// the insert into the column refuses it.
 const INSERT: &str = "INSERT INTO orders
      (id, tenant, merchant, body_digest, state, currency, amount, branches, reference, description,
       metadata, accepted_at, not_after, decide_by, next_attempt_at, created_at, updated_at)
@@ -19,11 +20,11 @@ const INSERT: &str = "INSERT INTO orders
      UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND,
      UTC_TIMESTAMP(6), UTC_TIMESTAMP(6)
  FROM JSON_TABLE(?, '$[*]' COLUMNS (
-     id CHAR(32) PATH '$[0]', tenant VARCHAR(64) PATH '$[1]', merchant VARCHAR(64) PATH '$[2]',
-     body_digest CHAR(64) PATH '$[3]', currency CHAR(3) PATH '$[4]', amount BIGINT PATH '$[5]',
-     branches TEXT PATH '$[6]', reference VARCHAR(128) PATH '$[7]' ERROR ON ERROR,
-     description VARCHAR(1000) PATH '$[8]' ERROR ON ERROR,
-     metadata TEXT PATH '$[9]' ERROR ON ERROR,
+     id CHAR(32) PATH '$[0]', tenant TEXT PATH '$[1]', merchant TEXT PATH '$[2]',
+     body_digest CHAR(64) PATH '$[3]', currency VARCHAR(8) PATH '$[4]', amount BIGINT PATH '$[5]',
+     branches MEDIUMTEXT PATH '$[6]', reference TEXT PATH '$[7]' ERROR ON ERROR,
+     description MEDIUMTEXT PATH '$[8]' ERROR ON ERROR,
+     metadata MEDIUMTEXT PATH '$[9]' ERROR ON ERROR,
      accepted_at VARCHAR(32) PATH '$[10]', not_after VARCHAR(32) PATH '$[11]')) d";
 
 const NOW: &str = "SELECT UTC_TIMESTAMP(6)";

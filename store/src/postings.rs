@@ -94,3 +94,60 @@ fn entry(booking: &Booking, after: Balance) -> NewEntry {
         balance_after: after.ledger_balance,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::Xid;
+    use proptest::prelude::*;
+
+    fn booking(place: u8, account: u8, delta: i64) -> Booking {
+        Booking {
+            key: (Xid::from_bytes([place; 16]), 0),
+            account: AccountId::from_bytes([account; 16]),
+            delta,
+            release: (-delta).max(0),
+        }
+    }
+
+    fn balances(ledger_balance: i64) -> HashMap<AccountId, Balance> {
+        let balance = Balance {
+            ledger_balance,
+            last_entry: 7,
+        };
+        (0..3)
+            .map(|name| (AccountId::from_bytes([name; 16]), balance))
+            .collect()
+    }
+
+    #[test]
+    fn what_cannot_be_booked_is_named_and_leaves_no_entry() {
+        let bookings = [booking(0, 9, 5), booking(1, 1, i64::MAX), booking(2, 1, 1)];
+        let booked = book(&bookings, &balances(5));
+        let failed: Vec<bool> = booked.failures.iter().map(Option::is_some).collect();
+        assert_eq!(failed, [true, true, false]);
+        assert_eq!(booked.postings.entries.len(), 1);
+        assert_eq!(booked.postings.nets[0].balance.ledger_balance, 6);
+    }
+
+    proptest! {
+        #[test]
+        fn entries_are_numbered_without_gaps_and_sum_to_the_balance(
+            legs in proptest::collection::vec((0_u8..3, -100_i64..100), 0..60)
+        ) {
+            let bookings: Vec<Booking> = (0..).zip(&legs).map(|(i, (a, d))| booking(i, *a, *d)).collect();
+            let Postings { entries, nets } = book(&bookings, &balances(50)).postings;
+            prop_assert_eq!(entries.len(), legs.len());
+            for net in nets {
+                let mut balance = Balance { ledger_balance: 50, last_entry: 7 };
+                for entry in entries.iter().filter(|e| e.account == net.account) {
+                    balance.last_entry += 1;
+                    balance.ledger_balance += entry.delta;
+                    prop_assert_eq!(entry.number, balance.last_entry);
+                    prop_assert_eq!(entry.balance_after, balance.ledger_balance);
+                }
+                prop_assert_eq!(net.balance, balance);
+            }
+        }
+    }
+}

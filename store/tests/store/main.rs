@@ -1,0 +1,17 @@
+//! The stores against the real servers. Each test makes four databases of its own, on both servers
+//! where there are two, and drops them.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod accounts;
+mod confirm_and_cancel;
+mod contention;
+mod funding;
+mod identity;
+mod order_log;
+mod order_store;
+// mod payments;
+// mod statements;
+mod support;
+mod tries;
+// mod verify;
