@@ -1,0 +1,70 @@
+//! How far the partitions are committed, and how they are handed over when they go away.
+
+use crate::meters;
+use crate::partitions::PartitionOffset;
+use crate::worker::Worker;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+/// Partitions that go away once their running batches have ended, or when the time is up.
+pub(crate) struct Revocation {
+    partitions: Vec<i32>,
+    answer: SyncSender<Vec<PartitionOffset>>,
+    pub until: Instant,
+}
+
+impl Worker {
+    pub(crate) fn commit_soon(&mut self) {
+        let interval = Duration::from_millis(self.settings.commit_interval_ms);
+        self.commit_at
+            .get_or_insert_with(|| Instant::now() + interval);
+    }
+
+    pub(crate) async fn commit_offsets(&mut self) {
+        if self.commit_at.is_none_or(|at| at > Instant::now()) {
+            return;
+        }
+        self.commit_at = None;
+        let offsets = self.partitions.take_commits();
+        if !offsets.is_empty() {
+            self.faults.point("before-offset-commit").await;
+            self.stream.commit(&offsets);
+        }
+    }
+
+    pub(crate) fn on_revoked(
+        &mut self,
+        partitions: Vec<i32>,
+        answer: SyncSender<Vec<PartitionOffset>>,
+    ) {
+        for number in &partitions {
+            self.partitions.stop_taking(*number);
+            meters::lag_is_anothers(*number);
+        }
+        self.revocations.push(Revocation {
+            partitions,
+            answer,
+            until: Instant::now() + self.settings.revoke_wait(),
+        });
+    }
+
+    /// Lets go of partitions whose running work has ended, or whose time is up.
+    pub(crate) fn let_go(&mut self) {
+        for revocation in std::mem::take(&mut self.revocations) {
+            let busy = |number: &i32| self.partitions.is_busy(*number);
+            let running = revocation.partitions.iter().any(busy) || !self.burials.is_empty();
+            if running && Instant::now() < revocation.until {
+                self.revocations.push(revocation);
+                continue;
+            }
+            let numbers = revocation.partitions.iter();
+            let offsets = numbers.filter_map(|number| self.partitions.revoke(*number));
+            // The polling thread has given up waiting: then nothing is committed.
+            let _ = revocation.answer.send(offsets.collect());
+            let partitions = &self.partitions;
+            self.parked
+                .retain(|work| partitions.owns(work.record.place));
+            self.newer.retain(|(place, _)| partitions.owns(*place));
+        }
+    }
+}

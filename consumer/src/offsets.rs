@@ -1,0 +1,108 @@
+//! Which offsets of one partition are open, and so how far it may be committed.
+//!
+//! An offset is open from its receipt until its record's outcome is in a database or it is an
+//! acknowledged dead letter. The watermark never passes an open offset, so a parked record holds it
+//! back while the partition goes on. Memory grows with what is open, not with what was done.
+
+use std::collections::BTreeSet;
+
+/// The offsets of one partition under one assignment.
+#[derive(Debug, Default)]
+pub struct OffsetLedger {
+    open: BTreeSet<i64>,
+    next: Option<i64>,
+    committed: Option<i64>,
+}
+
+impl OffsetLedger {
+    /// A record of this offset is in hand.
+    pub fn receive(&mut self, offset: i64) {
+        self.open.insert(offset);
+        self.next = self.next.max(Some(offset + 1));
+    }
+
+    /// The outcome of this offset is durable.
+    pub fn done(&mut self, offset: i64) {
+        self.open.remove(&offset);
+    }
+
+    /// The offset from which whoever comes next has to read; `None` when nothing was received.
+    pub fn watermark(&self) -> Option<i64> {
+        self.open.first().copied().or(self.next)
+    }
+
+    /// The watermark, if it passed what was taken before. It never goes back.
+    pub fn take_commit(&mut self) -> Option<i64> {
+        let watermark = self.watermark().filter(|w| Some(*w) > self.committed)?;
+        self.committed = Some(watermark);
+        Some(watermark)
+    }
+
+    /// What was taken did not reach the broker: it is due again.
+    pub fn commit_failed(&mut self) {
+        self.committed = None;
+    }
+
+    /// How many offsets are open.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_open_offset_holds_the_watermark_and_no_other_work() {
+        let mut ledger = OffsetLedger::default();
+        assert_eq!(ledger.take_commit(), None);
+        (10..15).for_each(|offset| ledger.receive(offset));
+        [10, 12, 13, 14]
+            .into_iter()
+            .for_each(|offset| ledger.done(offset));
+        assert_eq!(ledger.take_commit(), Some(11));
+        assert_eq!(ledger.take_commit(), None);
+        assert_eq!(ledger.open(), 1);
+        ledger.done(11);
+        assert_eq!(ledger.take_commit(), Some(15));
+    }
+
+    #[test]
+    fn a_failed_commit_is_due_again() {
+        let mut ledger = OffsetLedger::default();
+        ledger.receive(4);
+        ledger.done(4);
+        assert_eq!(ledger.take_commit(), Some(5));
+        ledger.commit_failed();
+        assert_eq!(ledger.take_commit(), Some(5));
+    }
+
+    proptest! {
+        /// Offsets have gaps, outcomes come in any order, and a commit is taken at any time.
+        #[test]
+        fn commits_grow_and_never_pass_an_open_offset(
+            gaps in proptest::collection::vec(1_i64..4, 1..60),
+            order in proptest::collection::vec(any::<proptest::sample::Index>(), 60),
+        ) {
+            let mut ledger = OffsetLedger::default();
+            let mut open: Vec<i64> = gaps.iter().scan(0, |at, gap| { *at += gap; Some(*at) }).collect();
+            let last = *open.last().unwrap();
+            open.iter().for_each(|offset| ledger.receive(*offset));
+            let mut committed = i64::MIN;
+            for pick in order {
+                if open.is_empty() { break; }
+                ledger.done(open.swap_remove(pick.index(open.len())));
+                if let Some(offset) = ledger.take_commit() {
+                    prop_assert!(offset > committed);
+                    prop_assert!(open.iter().all(|o| *o >= offset));
+                    committed = offset;
+                }
+                prop_assert_eq!(ledger.open(), open.len());
+            }
+            open.drain(..).for_each(|offset| ledger.done(offset));
+            prop_assert_eq!(ledger.watermark(), Some(last + 1));
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Our topics: made once by `holdfast setup`, checked at each start.
+//!
+//! A topic that compacts or forgets early would lose accepted orders, so a service refuses to
+//! work with it. A topic that is not there yet, or a broker that is silent, may come: that is
+//! [`TopicError::Unready`].
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use serde::{Deserialize, Serialize};
+use service::kafka::KafkaSettings;
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// A dead letter is its record and the cause headers, so its topic takes more than the commands'.
+const DEAD_LETTER_BYTES_MAX: u32 = 2 * 1024 * 1024;
+
+/// Section `[topics]`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicSettings {
+    /// Of the commands' topic: fixed for good, because an order's partition is.
+    pub partitions: u16,
+    /// How long commands are kept at least.
+    pub retention_days: u16,
+    /// Copies of each partition; 3 in production.
+    pub replication_factor: u16,
+    /// Copies that must have a record before it is acknowledged; 2 in production.
+    pub min_insync_replicas: u16,
+}
+
+impl Default for TopicSettings {
+    fn default() -> Self {
+        Self {
+            partitions: 12,
+            retention_days: 30,
+            replication_factor: 1,
+            min_insync_replicas: 1,
+        }
+    }
+}
+
+/// Why the topics cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicError {
+    /// Waiting may help: the broker is silent or the topic is not there yet.
+    #[error("{0}")]
+    Unready(String),
+    /// The topic is not fit for us; somebody has to change it.
+    #[error("the topic {topic} {problem}")]
+    Unfit {
+        /// Which topic.
+        topic: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl From<KafkaError> for TopicError {
+    fn from(error: KafkaError) -> Self {
+        Self::Unready(format!("Kafka cannot be asked about its topics: {error}"))
+    }
+}
+
+/// Makes the topics that are missing, then checks all. Running it again changes nothing.
+pub async fn ensure(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
+    let admin = admin(kafka)?;
+    let min_isr = settings.min_insync_replicas.to_string();
+    let retention = (i64::from(settings.retention_days) * DAY_MS).to_string();
+    let bytes_max = DEAD_LETTER_BYTES_MAX.to_string();
+    let replication = i32::from(settings.replication_factor);
+    let topic = |name, partitions| {
+        NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
+            .set("cleanup.policy", "delete")
+            .set("min.insync.replicas", &min_isr)
+    };
+    let topics = [
+        topic(&kafka.commands_topic, i32::from(settings.partitions))
+            .set("retention.ms", &retention),
+        topic(&kafka.dead_letter_topic, 1)
+            .set("retention.ms", "-1")
+            .set("max.message.bytes", &bytes_max),
+    ];
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    for made in admin.create_topics(&topics, &options).await? {
+        match made {
+            Ok(topic) => tracing::info!(topic, "A topic was made."),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                return Err(TopicError::Unready(format!(
+                    "cannot make the topic {topic}: {code}"
+                )));
+            }
+        }
+    }
+    check(kafka, settings).await
+}
+
+/// Checks that both topics are there and keep what they are given.
+pub async fn check(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
+    let admin = admin(kafka)?;
+    let names = [
+        kafka.commands_topic.as_str(),
+        kafka.dead_letter_topic.as_str(),
+    ];
+    let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
+    let specifiers = names.map(ResourceSpecifier::Topic);
+    let described = admin.describe_configs(&specifiers, &options).await?;
+    let retentions = [Some(i64::from(settings.retention_days) * DAY_MS), None];
+    for ((name, retention_min_ms), described) in names.into_iter().zip(retentions).zip(described) {
+        let config = described.map_err(|code| match code {
+            RDKafkaErrorCode::UnknownTopicOrPartition => {
+                TopicError::Unready(format!("the topic {name} is missing: run `holdfast setup`"))
+            }
+            code => TopicError::Unready(format!("the topic {name} cannot be described: {code}")),
+        })?;
+        let problem = |problem| TopicError::Unfit {
+            topic: name.to_owned(),
+            problem,
+        };
+        check_config(&config, retention_min_ms, settings).map_err(problem)?;
+    }
+    check_partitions(admin, &kafka.commands_topic, settings.partitions).await
+}
+
+fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicError> {
+    Ok(kafka.client_config().create()?)
+}
+
+/// `retention_min_ms` of `None` means that nothing may ever be deleted.
+fn check_config(
+    config: &ConfigResource,
+    retention_min_ms: Option<i64>,
+    settings: &TopicSettings,
+) -> Result<(), String> {
+    let text = |name| config.get(name).and_then(|entry| entry.value.as_deref());
+    let number = |name| text(name).and_then(|value| value.parse::<i64>().ok());
+    if text("cleanup.policy") != Some("delete") {
+        return Err(format!("must not compact: {:?}", text("cleanup.policy")));
+    }
+    let kept = match (number("retention.ms"), retention_min_ms) {
+        (Some(-1), _) => true,
+        (Some(ms), Some(min)) => ms >= min,
+        (Some(_), None) | (None, _) => false,
+    };
+    if !kept {
+        return Err(format!("keeps too little: {:?} ms", text("retention.ms")));
+    }
+    if number("retention.bytes").is_some_and(|bytes| bytes != -1) {
+        return Err("must not be bounded in bytes".to_owned());
+    }
+    if number("min.insync.replicas") < Some(i64::from(settings.min_insync_replicas)) {
+        return Err(format!(
+            "has min.insync.replicas {:?}",
+            text("min.insync.replicas")
+        ));
+    }
+    Ok(())
+}
+
+async fn check_partitions(
+    admin: AdminClient<DefaultClientContext>,
+    topic: &str,
+    partitions: u16,
+) -> Result<(), TopicError> {
+    let name = topic.to_owned();
+    let count = move || {
+        let metadata = admin.inner().fetch_metadata(Some(&name), TIMEOUT)?;
+        let found = metadata.topics().iter().find(|t| t.name() == name);
+        Ok::<_, KafkaError>(found.map_or(0, |t| t.partitions().len()))
+    };
+    let counted = tokio::task::spawn_blocking(count).await;
+    let counted = counted.map_err(|error| TopicError::Unready(error.to_string()))?;
+    match counted? {
+        0 => Err(TopicError::Unready(format!(
+            "the topic {topic} has no partitions yet"
+        ))),
+        found if found == usize::from(partitions) => Ok(()),
+        found => Err(TopicError::Unfit {
+            topic: topic.to_owned(),
+            problem: format!("has {found} partitions, not {partitions}"),
+        }),
+    }
+}

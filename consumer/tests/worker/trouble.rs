@@ -1,0 +1,144 @@
+//! A database that is down or slow delays the orders that touch it, and costs no partition.
+
+use crate::gate::Gate;
+use crate::support::{Own, command, eventually, with_own};
+use domain::{OrderId, OrderState, PaymentCommand};
+use sqlx::mysql::MySqlPool;
+use std::time::{Duration, Instant};
+use store::StoresSettings;
+
+/// The settings with the second order shard behind a gate.
+async fn gated(own: &Own) -> (StoresSettings, Gate) {
+    let mut settings = own.stores_settings.clone();
+    let url = settings.order_shards[1].clone();
+    let (login, rest) = url.split_once('@').unwrap();
+    let (server, database) = rest.split_once('/').unwrap();
+    let gate = Gate::before(server).await;
+    settings.order_shards[1] = format!("{login}@{}/{database}", gate.address);
+    (settings, gate)
+}
+
+fn shard_of(own: &Own, command: &PaymentCommand) -> u16 {
+    own.stores.routing().order_shard(command.order_id).index
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_whose_shard_is_down_are_parked_while_the_others_flow() {
+    with_own(async |own| {
+        let (settings, mut gate) = gated(&own).await;
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let worker = own.worker_with(&settings, |_| {});
+        let all: Vec<_> = (0..200).map(|_| command(payer, shop, 1)).collect();
+        own.send_all(&all).await;
+        let of = |shard| -> Vec<OrderId> {
+            let there = all
+                .iter()
+                .filter(|command| shard_of(&own, command) == shard);
+            there.map(|command| command.order_id).collect()
+        };
+        own.ended(&of(0)).await;
+        assert!(own.states(&of(1)).await.iter().all(Option::is_none));
+        // Later records flow as well, also on partitions that a parked one holds back.
+        let later: Vec<_> = (0..100).map(|_| command(payer, shop, 1)).collect();
+        own.send_all(&later).await;
+        let later = later.iter().filter(|command| shard_of(&own, command) == 0);
+        own.ended(&later.map(|command| command.order_id).collect::<Vec<_>>())
+            .await;
+        assert_ne!(own.committed().await, own.ends().await);
+        gate.open().await;
+        own.ended(&of(1)).await;
+        own.all_committed().await;
+        worker.stop().await;
+        assert_eq!(own.money(shop).await, (300, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_parked_when_the_worker_stopped_is_delivered_again() {
+    with_own(async |own| {
+        let (settings, _shut) = gated(&own).await;
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let worker = own.worker_with(&settings, |_| {});
+        let all: Vec<_> = (0..100).map(|_| command(payer, shop, 1)).collect();
+        let ids = own.send_all(&all).await;
+        let reached = all.iter().filter(|command| shard_of(&own, command) == 0);
+        own.ended(&reached.map(|command| command.order_id).collect::<Vec<_>>())
+            .await;
+        worker.stop().await;
+        let worker = own.worker();
+        own.ended(&ids).await;
+        own.all_committed().await;
+        worker.stop().await;
+        assert_eq!(own.money(shop).await, (100, 0));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_comes_and_goes_under_load_loses_nothing() {
+    with_own(async |own| {
+        let (settings, mut gate) = gated(&own).await;
+        gate.open().await;
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let worker = own.worker_with(&settings, |_| {});
+        let mut ids = Vec::new();
+        for round in 0..12 {
+            if round % 4 == 1 {
+                gate.shut();
+            }
+            if round % 4 == 3 {
+                gate.open().await;
+            }
+            let wave: Vec<_> = (0..50).map(|_| command(payer, shop, 1)).collect();
+            ids.extend(own.send_all(&wave).await);
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        let ended = own.ended(&ids).await;
+        assert!(ended.iter().all(|state| *state == OrderState::Paid));
+        own.all_committed().await;
+        worker.stop().await;
+        assert_eq!(own.money(shop).await, (600, 0));
+    })
+    .await;
+}
+
+/// The tables are locked for longer than the poll may be away, with more to do than there is room for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_database_costs_the_worker_no_partition() {
+    with_own(async |own| {
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let worker = own.worker_with(&own.stores_settings, |settings| {
+            settings.max_poll_interval_ms = 6_000;
+            settings.room_kib_max = 64;
+            settings.parked_kib_max = 16;
+        });
+        eventually("the worker is ready", async || {
+            worker.readiness.check().ok()
+        })
+        .await;
+        let url = &own.stores_settings.order_shards[0];
+        let locker = MySqlPool::connect(url).await.unwrap();
+        let mut lock = locker.acquire().await.unwrap();
+        sqlx::raw_sql("LOCK TABLES orders WRITE")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        let all: Vec<_> = (0..600).map(|_| command(payer, shop, 1)).collect();
+        let ids = own.send_all(&all).await;
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_secs(12) {
+            assert_eq!(worker.readiness.check(), Ok(()));
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        sqlx::raw_sql("UNLOCK TABLES")
+            .execute(&mut *lock)
+            .await
+            .unwrap();
+        own.ended(&ids).await;
+        own.all_committed().await;
+        worker.stop().await;
+        assert_eq!(own.money(shop).await, (600, 0));
+    })
+    .await;
+}
