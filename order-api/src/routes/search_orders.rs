@@ -1,0 +1,237 @@
+//! `GET /v1/search/orders`: orders by what is in them, page by page, at one point in time.
+
+use crate::auth::{Caller, Identity, Scope};
+use crate::order_view::shown_time;
+use crate::problem::{Problem, ProblemBody, ProblemKind};
+use crate::search::{
+    self, Cursor, CursorError, FoundOrder, Page, Parameters, SearchError, Sums, page_query,
+    read_page,
+};
+use crate::state::App;
+use axum::Json;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use utoipa::ToSchema;
+
+/// The pairs of a query string, in their order.
+pub(super) type Pairs = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// One page of orders.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct FoundOrders {
+    /// The orders of this page.
+    data: Vec<FoundOrder>,
+    /// Leads to the next page of the same point in time; null on the last one.
+    next_cursor: Option<String>,
+    /// By status, then by currency, over all that fits the filters.
+    totals: BTreeMap<String, BTreeMap<String, Sums>>,
+    /// Everything that happened before is in here; null while nothing was ever indexed.
+    #[schema(format = DateTime)]
+    as_of: Option<String>,
+}
+
+/// Finds orders.
+///
+/// A cursor keeps its point in time, filters and sort: orders that change meanwhile are neither
+/// shown twice nor skipped.
+#[utoipa::path(
+    get,
+    path = "/v1/search/orders",
+    tag = "search",
+    params(
+        ("status" = Option<String>, Query, description = "`processing`, `paid`, `cancelled`; several separated by commas"),
+        ("reason" = Option<String>, Query, description = "Why cancelled; several separated by commas"),
+        ("currency" = Option<String>, Query, description = "ISO 4217; several separated by commas"),
+        ("payer" = Option<String>, Query, description = "The account that pays"),
+        ("payee" = Option<String>, Query, description = "The account that is paid"),
+        ("reference" = Option<String>, Query, description = "Exactly this reference"),
+        ("amount_min" = Option<i64>, Query, description = "At least so many minor units"),
+        ("amount_max" = Option<i64>, Query, description = "At most so many minor units"),
+        ("created_from" = Option<String>, Query, description = "Accepted at this RFC 3339 time or later; a date begins at midnight UTC"),
+        ("created_to" = Option<String>, Query, description = "Accepted before this time"),
+        ("q" = Option<String>, Query, description = "All of these words in the description"),
+        ("sort" = Option<String>, Query, description = "`created_at`, `updated_at` or `amount`; with `-` before it descending. Default `-created_at`"),
+        ("limit" = Option<u32>, Query, description = "Orders on a page, 1 to 200; default 50"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; other parameters may be left out, or must be the same"),
+    ),
+    responses(
+        (status = 200, description = "A page", body = FoundOrders),
+        (status = 410, description = "`cursor_expired`: begin again", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`search_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn search_orders(
+    State(app): State<App>,
+    caller: Caller,
+    pairs: Pairs,
+) -> Result<Json<FoundOrders>, Problem> {
+    caller.require(Scope::SearchRead)?;
+    let paging = &app.settings.paging;
+    let mut parameters = parameters(pairs)?;
+    let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
+    let given = parameters.take("cursor", |text| Ok(text.to_owned()))?;
+    let begun = match given {
+        Some(text) => resume(&app, &caller, &text, parameters)?,
+        None => begin(&app, &caller, parameters).await?,
+    };
+    let is_first = begun.after.is_empty();
+    let searched = search_page(&app, &begun, limit).await;
+    match searched {
+        Ok((page, true)) => Ok(Json(shown(&app, begun, page, Some(limit))?)),
+        Ok((page, false)) => {
+            give_back(&app, page.point_in_time.clone());
+            Ok(Json(shown(&app, begun, page, None)?))
+        }
+        Err(problem) => {
+            if is_first {
+                give_back(&app, begun.point_in_time);
+            }
+            Err(problem)
+        }
+    }
+}
+
+/// What the query string says; each name once.
+pub(super) fn parameters(pairs: Pairs) -> Result<Parameters, Problem> {
+    let bad = |error: QueryRejection| Problem::new(ProblemKind::BadRequest, error.body_text());
+    Parameters::new(pairs.map_err(bad)?.0)
+}
+
+/// What a failed search means for the caller.
+pub(super) fn problem(error: SearchError) -> Problem {
+    match error {
+        SearchError::Unavailable(cause) => {
+            tracing::warn!(cause, "Search cannot answer a request.");
+            Problem::new(
+                ProblemKind::SearchUnavailable,
+                "orders are taken and shown as ever; only search is away",
+            )
+            .retry_after_s(2)
+        }
+        SearchError::PointInTimeGone => Problem::new(
+            ProblemKind::CursorExpired,
+            "begin the search again without a cursor",
+        ),
+        SearchError::Refused(cause) => {
+            tracing::error!(cause, "Search refuses a request.");
+            Problem::new(ProblemKind::Internal, "search refuses this request")
+        }
+    }
+}
+
+/// Whose orders the caller may find.
+pub(super) fn search_scope(caller: &Identity) -> search::Scope<'_> {
+    search::Scope {
+        tenant: &caller.tenant,
+        merchant: caller.merchant.as_deref(),
+    }
+}
+
+async fn begin(
+    app: &App,
+    caller: &Identity,
+    mut parameters: Parameters,
+) -> Result<Cursor, Problem> {
+    let filters = parameters.take_filters()?;
+    let sort = parameters.take_sort()?.unwrap_or_default();
+    parameters.finish()?;
+    // Before the point in time, so that it is not said to be fresher than it is.
+    let as_of = app.search.as_of().await.map_err(problem)?;
+    let point_in_time = app.search.open_point_in_time().await.map_err(problem)?;
+    Ok(Cursor {
+        tenant: caller.tenant.clone(),
+        merchant: caller.merchant.clone(),
+        filters,
+        sort,
+        point_in_time,
+        after: Vec::new(),
+        as_of,
+    })
+}
+
+/// A cursor is its owner's alone, and means what it meant: parameters beside it must not differ.
+fn resume(
+    app: &App,
+    caller: &Identity,
+    text: &str,
+    mut parameters: Parameters,
+) -> Result<Cursor, Problem> {
+    let invalid = |error: CursorError| Problem::new(ProblemKind::CursorInvalid, error.to_string());
+    let cursor = app.cursor_key.open(text).map_err(invalid)?;
+    if cursor.tenant != caller.tenant || cursor.merchant != caller.merchant {
+        return Err(invalid(CursorError));
+    }
+    let filters = parameters.take_filters()?;
+    let sort = parameters.take_sort()?;
+    parameters.finish()?;
+    let repeats = filters == search::Filters::default() || filters == cursor.filters;
+    if !repeats || sort.is_some_and(|sort| sort != cursor.sort) {
+        let detail = "keeps its own filters and sort: leave the others out, or begin again";
+        return Err(Problem::parameter("cursor", detail));
+    }
+    Ok(cursor)
+}
+
+/// A page, and whether there is another after it.
+async fn search_page(app: &App, begun: &Cursor, limit: u32) -> Result<(Page, bool), Problem> {
+    let scope = search::Scope {
+        tenant: &begun.tenant,
+        merchant: begun.merchant.as_deref(),
+    };
+    let after = (!begun.after.is_empty()).then_some(begun.after.as_slice());
+    let point_in_time = (begun.point_in_time.as_str(), app.search.keep_alive_s());
+    let query = page_query(
+        scope,
+        &begun.filters,
+        begun.sort,
+        point_in_time,
+        after,
+        limit + 1,
+    );
+    let answer = app
+        .search
+        .search_point_in_time(&query)
+        .await
+        .map_err(problem)?;
+    let refused = |text| problem(SearchError::Refused(text));
+    let mut page = read_page(answer).map_err(refused)?;
+    let has_more = page.orders.len() > limit as usize;
+    page.orders.truncate(limit as usize);
+    page.places.truncate(limit as usize);
+    Ok((page, has_more))
+}
+
+fn shown(
+    app: &App,
+    begun: Cursor,
+    mut page: Page,
+    more: Option<u32>,
+) -> Result<FoundOrders, Problem> {
+    let as_of = begun.as_of.map(shown_time);
+    let next_cursor = match (more, page.places.pop()) {
+        (Some(_), Some(after)) => {
+            let cursor = Cursor {
+                after,
+                point_in_time: page.point_in_time,
+                ..begun
+            };
+            let internal = |_| Problem::new(ProblemKind::Internal, "the cursor cannot be made");
+            Some(app.cursor_key.seal(&cursor).map_err(internal)?)
+        }
+        (Some(_) | None, _) => None,
+    };
+    Ok(FoundOrders {
+        data: page.orders,
+        next_cursor,
+        totals: page.totals,
+        as_of,
+    })
+}
+
+/// A point in time that nobody comes back to costs Elasticsearch memory.
+fn give_back(app: &App, point_in_time: String) {
+    let search = app.search.clone();
+    tokio::spawn(async move { search.close_point_in_time(&point_in_time).await });
+}

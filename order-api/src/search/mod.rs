@@ -1,0 +1,31 @@
+//! Search over the orders' index: what is asked for, how it is asked, what is answered.
+//!
+//! Elasticsearch is a copy: slow, stale or gone, it never touches an order. What a page shows is
+//! one point in time, and a cursor comes back to exactly that.
+
+mod client;
+mod cursor;
+mod filters;
+mod query;
+mod results;
+mod sort;
+
+pub(crate) use client::{SearchClient, SearchError};
+pub(crate) use cursor::{Cursor, CursorError, CursorKey};
+pub(crate) use filters::{Filters, Parameters};
+pub(crate) use query::{Scope, page_query, summary_query};
+pub(crate) use results::{Bucket, FoundOrder, Page, Sums, read_page, read_summary};
+pub(crate) use sort::Sort;
+
+use serde::{Deserialize, Serialize};
+
+/// What a summary counts by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum SummaryBy {
+    /// Who paid, the largest sum first.
+    Payer,
+    /// What came of it.
+    Status,
+    /// The UTC day of acceptance, the newest first.
+    Day,
+}

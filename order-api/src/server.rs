@@ -1,0 +1,183 @@
+//! The listener: connections within limits, HTTP/1 and HTTP/2, and an orderly end.
+
+use crate::kafka_health;
+use crate::router::router;
+use crate::settings::{HttpSettings, Settings};
+use crate::state::App;
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use service::admin::Readiness;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// How long accepting pauses when the process is out of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+const HTTP2_STREAMS_MAX: u32 = 256;
+
+/// The service, listening; [`Api::serve`] answers.
+pub struct Api {
+    app: App,
+    listener: TcpListener,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it is ready.
+    pub readiness: Readiness,
+    stop: CancellationToken,
+}
+
+impl Api {
+    /// Reads keys, checks which databases it has before it, and listens. `stop` ends it orderly.
+    pub async fn bind(settings: Settings, stop: CancellationToken) -> anyhow::Result<Self> {
+        settings.check()?;
+        let listen = settings.http.listen;
+        let app = App::new(settings, CancellationToken::new())?;
+        for (shard, cause) in app.stores.check_identities().await? {
+            tracing::warn!(%shard, cause, "A shard cannot be reached; it is asked again when needed.");
+        }
+        let listener = TcpListener::bind(listen)
+            .await
+            .map_err(|error| anyhow::anyhow!("cannot listen on {listen} (http.listen): {error}"))?;
+        Ok(Self {
+            readiness: app.readiness.clone(),
+            address: listener.local_addr()?,
+            app,
+            listener,
+            stop,
+        })
+    }
+
+    /// Answers until `stop`; then finishes what is in hand and flushes the producer.
+    pub async fn serve(self) -> anyhow::Result<()> {
+        let Self {
+            app,
+            listener,
+            stop,
+            ..
+        } = self;
+        let background = spawn_background(&app);
+        tracing::info!(address = %listener.local_addr()?, "The API is open.");
+        let connections = accept_until_stopped(&app, listener, stop).await;
+        let timeout = Duration::from_millis(app.settings.http.shutdown_timeout_ms);
+        let in_hand = async {
+            connections.shutdown().await;
+            app.tasks.close();
+            app.tasks.wait().await;
+        };
+        if tokio::time::timeout(timeout, in_hand).await.is_err() {
+            tracing::warn!("Some requests were still in hand when the time was up.");
+        }
+        background.cancel();
+        let producer = Arc::clone(&app.producer);
+        tokio::task::spawn_blocking(move || producer.flush()).await?;
+        app.stores.close().await;
+        tracing::info!("The API is closed.");
+        Ok(())
+    }
+}
+
+fn spawn_background(app: &App) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let settings = &app.settings;
+    tokio::spawn(kafka_health::watch(
+        Arc::clone(&app.producer),
+        settings.kafka.clone(),
+        settings.producer.retention_days_min,
+        Duration::from_millis(settings.producer.health_interval_ms),
+        app.readiness.clone(),
+        stop.clone(),
+    ));
+    let outcomes = app.outcomes.clone();
+    tokio::spawn(outcomes.listen(settings.redis.clone(), stop.clone()));
+    stop
+}
+
+async fn accept_until_stopped(
+    app: &App,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> GracefulShutdown {
+    let http = &app.settings.http;
+    let builder = connection_builder(http);
+    let router = router(app.clone());
+    let connections = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(http.connections_max));
+    let stopped = stop_after_notice(app, stop);
+    tokio::pin!(stopped);
+    loop {
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut stopped => return connections,
+            next = next => next,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                let served = serve_connection(&builder, stream, router.clone(), &connections);
+                tokio::spawn(async move {
+                    served.await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "A connection cannot be accepted.");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// First not ready, so that nobody is sent here; a moment later the door closes, and those who
+/// wait for an outcome are answered with what is known.
+async fn stop_after_notice(app: &App, stop: CancellationToken) {
+    stop.cancelled().await;
+    app.readiness.stopping();
+    tokio::time::sleep(Duration::from_millis(app.settings.http.shutdown_notice_ms)).await;
+    app.stopping.cancel();
+}
+
+fn connection_builder(http: &HttpSettings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(http.header_timeout_ms))
+        .max_buf_size(http.header_bytes_max)
+        .max_headers(http.headers_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(http.header_bytes_max).unwrap_or(u32::MAX))
+        .max_concurrent_streams(HTTP2_STREAMS_MAX)
+        .keep_alive_interval(Duration::from_millis(http.header_timeout_ms))
+        .keep_alive_timeout(Duration::from_millis(http.header_timeout_ms));
+    builder
+}
+
+fn serve_connection(
+    builder: &Builder<TokioExecutor>,
+    stream: TcpStream,
+    router: Router,
+    connections: &GracefulShutdown,
+) -> impl Future<Output = ()> + Send + use<> {
+    // Answers are small and somebody waits for each.
+    let _ = stream.set_nodelay(true);
+    let service = TowerToHyperService::new(router);
+    let connection = builder
+        .serve_connection(TokioIo::new(stream), service)
+        .into_owned();
+    let connection = connections.watch(connection);
+    async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(error, "A connection ended early.");
+        }
+    }
+}

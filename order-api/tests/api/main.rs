@@ -1,0 +1,16 @@
+//! The API over the real servers, each test with databases, a topic, a Redis prefix and indices of
+//! its own. `make test` brings the servers up and names them in the environment.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod accounts;
+mod bad_days;
+mod client;
+mod description;
+mod idempotency;
+mod limits;
+mod orders;
+mod search;
+mod stand;
+mod tokens;
+mod who;

@@ -1,0 +1,294 @@
+//! Search over an index of the test's own, filled by hand.
+
+use crate::client::Client;
+use crate::stand::{Stand, variable, with_stand};
+use crate::tokens::ALL_SCOPES;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+struct Index {
+    http: reqwest::Client,
+    url: String,
+    orders: String,
+    follower: String,
+}
+
+impl Index {
+    async fn make(stand: &Stand) -> Self {
+        let index = Self {
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            url: variable("HOLDFAST_SEARCH_URL"),
+            orders: format!("t-{}-orders-v1", stand.run),
+            follower: format!("t-{}-follower", stand.run),
+        };
+        let (keyword, long) = (json!({ "type": "keyword" }), json!({ "type": "long" }));
+        let time = json!({ "type": "date_nanos" });
+        let alias = format!("t-{}-orders", stand.run);
+        let orders = json!({
+            "settings": { "number_of_shards": 1, "number_of_replicas": 0 },
+            "aliases": { alias: {} },
+            "mappings": { "dynamic": "strict", "properties": {
+                "order_id": keyword, "tenant": keyword, "merchant": keyword, "status": keyword,
+                "reason": keyword, "payer": keyword, "payee": keyword, "amount": long,
+                "captured": long, "refunded": long, "currency": keyword, "reference": keyword,
+                "description": { "type": "text" }, "accepted_at": time, "created_at": time,
+                "updated_at": time, "version": long, "shard": keyword,
+            }},
+        });
+        index.put(&index.orders, &orders).await;
+        index
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let url = format!("{}/{path}", self.url);
+        let answer = self.http.put(url).json(body).send().await.unwrap();
+        assert!(
+            answer.status().is_success(),
+            "{}",
+            answer.text().await.unwrap()
+        );
+    }
+
+    async fn add(&self, number: u32, change: Value) {
+        let id = format!("ord_{number:032x}");
+        let minute = format!(
+            "2026-01-{:02}T10:{:02}:00.000001Z",
+            1 + number / 60,
+            number % 60
+        );
+        let mut document = json!({
+            "order_id": id, "tenant": "demo", "merchant": "shop", "status": "paid",
+            "payer": account(number % 3), "payee": account(9), "amount": 100 + i64::from(number),
+            "captured": 0, "refunded": 0, "currency": "USD", "reference": format!("r-{number}"),
+            "description": "two compact discs", "accepted_at": minute, "created_at": minute,
+            "updated_at": minute, "version": 3, "shard": "orders-0",
+        });
+        for (name, value) in change.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        self.put(
+            &format!("{}/_doc/{id}?refresh=true", self.orders),
+            &document,
+        )
+        .await;
+    }
+
+    async fn followed(&self, server: &str, as_of: &str) {
+        let path = format!("{}/_doc/{server}?refresh=true", self.follower);
+        self.put(&path, &json!({ "as_of": as_of })).await;
+    }
+
+    async fn remove(&self) {
+        for index in [&self.orders, &self.follower] {
+            let deleted = self
+                .http
+                .delete(format!("{}/{index}", self.url))
+                .send()
+                .await;
+            deleted.unwrap();
+        }
+    }
+}
+
+fn account(number: u32) -> String {
+    format!("acct_{number:032x}")
+}
+
+async fn with_index<F: Future<Output = ()>>(
+    test: impl FnOnce(&'static Stand, &'static Index, Client) -> F,
+) {
+    with_stand(async |stand| {
+        let url = stand.start().await;
+        let index: &'static Index = Box::leak(Box::new(Index::make(stand).await));
+        let tested = test(stand, index, stand.shop(&url));
+        let outcome = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(tested));
+        let outcome = outcome.await;
+        index.remove().await;
+        if let Err(panic) = outcome {
+            std::panic::resume_unwind(panic);
+        }
+    })
+    .await;
+}
+
+async fn ids(client: &Client, query: &str) -> Vec<String> {
+    let answer = client.get(&format!("/v1/search/orders?{query}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let data = answer.body["data"].as_array().unwrap();
+    data.iter()
+        .map(|order| order["id"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+#[tokio::test]
+async fn filters_find_what_they_say_and_nothing_of_others() {
+    with_index(async |stand, index, shop| {
+        index.add(1, json!({})).await;
+        index.add(2, json!({ "status": "cancelled", "reason": "expired" })).await;
+        index.add(3, json!({ "currency": "EUR", "description": "one vinyl record" })).await;
+        index.add(4, json!({ "merchant": "rival" })).await;
+        index.add(5, json!({ "tenant": "other" })).await;
+        let number = |id: &String| u32::from_str_radix(&id[4..], 16).unwrap();
+        for (query, expected) in [
+            ("sort=created_at", &[1, 2, 3][..]),
+            ("", &[3, 2, 1]),
+            ("sort=-amount", &[3, 2, 1]),
+            ("status=paid", &[3, 1]),
+            ("status=paid,cancelled", &[3, 2, 1]),
+            ("reason=expired", &[2]),
+            ("currency=EUR", &[3]),
+            ("reference=r-2", &[2]),
+            (&format!("payer={}", account(1)), &[1]),
+            (&format!("payee={}", account(9)), &[3, 2, 1]),
+            ("amount_min=102&amount_max=102", &[2]),
+            ("created_from=2026-01-01T10:02:00Z", &[3, 2]),
+            ("created_to=2026-01-01T10:02:00Z", &[1]),
+            ("created_to=2026-01-01", &[]),
+            ("q=vinyl", &[3]),
+            ("q=compact+vinyl", &[]),
+            ("q=Discs", &[2, 1]),
+        ] {
+            let found: Vec<_> = ids(&shop, query).await.iter().map(number).collect();
+            assert_eq!(found, expected, "{query}");
+        }
+        let office = stand.client(&shop.url, "demo", None, ALL_SCOPES);
+        assert_eq!(ids(&office, "").await.len(), 4);
+        let page = shop.get("/v1/search/orders?limit=1").await;
+        assert_eq!(
+            page.body["totals"],
+            json!({
+                "paid": { "USD": { "count": 1, "amount": 101 }, "EUR": { "count": 1, "amount": 103 } },
+                "cancelled": { "USD": { "count": 1, "amount": 102 } },
+            })
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_cursor_shows_one_point_in_time_while_orders_change() {
+    with_index(async |stand, index, shop| {
+        for number in 0..25 {
+            index.add(number, json!({})).await;
+        }
+        let mut seen = Vec::new();
+        let mut query = "status=paid&sort=-amount&limit=10".to_owned();
+        for page in 0..3 {
+            let answer = shop.get(&format!("/v1/search/orders?{query}")).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let data = answer.body["data"].as_array().unwrap();
+            seen.extend(data.iter().map(|order| order["amount"].as_i64().unwrap()));
+            assert_eq!(answer.body["totals"]["paid"]["USD"]["count"], 25);
+            // Some jump to where they would be met twice or never, some stop fitting.
+            index.add(page, json!({ "amount": 10_000 })).await;
+            index.add(20 + page, json!({ "status": "cancelled" })).await;
+            index.add(100 + page, json!({ "amount": 1 })).await;
+            match answer.body["next_cursor"].as_str() {
+                Some(cursor) => query = format!("limit=10&cursor={cursor}"),
+                None => assert_eq!(page, 2),
+            }
+        }
+        let expected: Vec<_> = (100..125).rev().collect();
+        assert_eq!(seen, expected);
+        assert_eq!(
+            ids(&shop, "limit=200")
+                .await
+                .iter()
+                .collect::<BTreeSet<_>>()
+                .len(),
+            28
+        );
+        let cursor = query.split("cursor=").nth(1).unwrap();
+        let with = |more: &str| format!("/v1/search/orders?cursor={cursor}{more}");
+        assert_eq!(
+            shop.get(&with("&status=paid&sort=-amount")).await.status,
+            200
+        );
+        shop.get(&with("&status=cancelled"))
+            .await
+            .problem(400, "invalid_parameter");
+        shop.get(&with("&sort=amount"))
+            .await
+            .problem(400, "invalid_parameter");
+        let rival = stand.client(&shop.url, "demo", Some("rival"), ALL_SCOPES);
+        rival.get(&with("")).await.problem(400, "cursor_invalid");
+        shop.get("/v1/search/orders?cursor=AAAA")
+            .await
+            .problem(400, "cursor_invalid");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn as_of_is_the_oldest_of_what_is_followed() {
+    with_index(async |_, index, shop| {
+        let as_of = async || shop.get("/v1/search/orders").await.body["as_of"].clone();
+        assert_eq!(as_of().await, Value::Null);
+        index.followed("a", "2026-01-02T00:00:00.500000Z").await;
+        assert_eq!(as_of().await, "2026-01-02T00:00:00.500000Z");
+        index.followed("b", "2026-01-01T00:00:00.000000Z").await;
+        assert_eq!(as_of().await, "2026-01-01T00:00:00.000000Z");
+        index.followed("c", "1970-01-01T00:00:00.000000Z").await;
+        assert_eq!(as_of().await, Value::Null, "one shard was never followed");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn summaries_count_and_sum() {
+    with_index(async |_, index, shop| {
+        for number in [1, 2, 4, 61] {
+            index.add(number, json!({})).await;
+        }
+        index
+            .add(5, json!({ "status": "cancelled", "currency": "EUR" }))
+            .await;
+        let summary = async |query: &str| {
+            let answer = shop
+                .get(&format!("/v1/search/orders/summary?{query}"))
+                .await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            answer.body["data"].clone()
+        };
+        assert_eq!(
+            summary("by=payer&status=paid&limit=1").await,
+            json!([{ "key": account(1), "count": 3, "amount": { "USD": 101 + 104 + 161 } }])
+        );
+        assert_eq!(
+            summary("by=status").await,
+            json!([
+                { "key": "paid", "count": 4, "amount": { "USD": 101 + 102 + 104 + 161 } },
+                { "key": "cancelled", "count": 1, "amount": { "EUR": 105 } },
+            ])
+        );
+        assert_eq!(
+            summary("by=day&currency=USD").await,
+            json!([
+                { "key": "2026-01-02", "count": 1, "amount": { "USD": 161 } },
+                { "key": "2026-01-01", "count": 3, "amount": { "USD": 101 + 102 + 104 } },
+            ])
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn search_away_is_said_so() {
+    with_stand(async |stand| {
+        let url = stand
+            .start_with(|settings| settings.search.url = "http://127.0.0.1:9".into())
+            .await;
+        let shop = stand.shop(&url);
+        for path in ["/v1/search/orders", "/v1/search/orders/summary?by=day"] {
+            let answer = shop.get(path).await;
+            answer.problem(503, "search_unavailable");
+            assert!(!answer.header("retry-after").is_empty());
+        }
+        let no_index = stand.shop(&stand.start().await);
+        no_index
+            .get("/v1/search/orders")
+            .await
+            .problem(503, "search_unavailable");
+    })
+    .await;
+}
