@@ -1,0 +1,188 @@
+//! One run of the bench: the stack comes up, everything is measured in turn, the stack goes down.
+//!
+//! What runs with all services comes first, while the follower has nothing to catch up with. Then
+//! `limit`, `naive` and `drain` take turns, so that a machine that slows down does so for all three.
+//! `accept` comes last: nobody works off what it leaves on Kafka.
+
+use anyhow::Result;
+use stack::{ServerName, Stack};
+
+use crate::accounts::Accounts;
+use crate::cpu::CpuMeter;
+use crate::limit_schema::RawStores;
+use crate::measured::{AcceptLevel, AloneRun, PeakMemory, PipelineRun, Run};
+use crate::plan::{Measurement, Plan, Sizes};
+use crate::samples::figure;
+use crate::{accept, alone, bench_stack, drain, limit, machine, naive, pipeline, say};
+
+/// What a token of the bench may do.
+const SCOPES: [&str; 4] = [
+    "accounts:write",
+    "funding:write",
+    "orders:write",
+    "orders:read",
+];
+const MERCHANT: &str = "bench";
+
+/// Everything that was measured; empty where it was left out.
+#[derive(Debug, Default)]
+pub struct Results {
+    /// The machine and the servers.
+    pub facts: Vec<(&'static str, String)>,
+    /// Raw SQL in batches.
+    pub limit: Vec<Run>,
+    /// Raw SQL, one order at a time.
+    pub naive: Vec<Run>,
+    /// A backlog through the consumer.
+    pub drain: Vec<Run>,
+    /// One order at a time through everything.
+    pub alone: Vec<AloneRun>,
+    /// The API's door beside the bare one.
+    pub accept: Vec<AcceptLevel>,
+    /// Accept to searchable.
+    pub pipeline: Vec<PipelineRun>,
+    /// The services' memory.
+    pub peaks: PeakMemory,
+}
+
+/// What the services are measured with.
+struct Client {
+    token: String,
+    accounts: Accounts,
+}
+
+/// Brings the stack up, measures, and takes it down, also after a failure.
+pub async fn run(plan: &Plan) -> Result<Results> {
+    let stack = bench_stack::empty(&plan.root).await?;
+    let results = tokio::select! {
+        results = measure(plan, &stack) => results,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    bench_stack::down(&stack).await?;
+    results
+}
+
+async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
+    let sizes = plan.sizes();
+    let servers: &[ServerName] = if plan.needs_services() {
+        &ServerName::SERVERS
+    } else {
+        &[ServerName::Mysql(0), ServerName::Mysql(1)]
+    };
+    bench_stack::start(stack, servers).await?;
+    let mut results = Results {
+        facts: machine::facts(stack).await,
+        ..Results::default()
+    };
+    let client = if plan.needs_services() {
+        Some(meet(stack).await?)
+    } else {
+        None
+    };
+    if let Some(client) = &client {
+        with_all_services(plan, stack, client, sizes, &mut results).await?;
+        for name in ServerName::SERVICES {
+            results.peaks.stop(stack, name).await?;
+        }
+    }
+    for _ in 0..plan.runs {
+        raw_and_drain(plan, stack, client.as_ref(), sizes, &mut results).await?;
+    }
+    if let Some(client) = client.filter(|_| plan.has(Measurement::Accept)) {
+        let Client { token, accounts } = client;
+        let peaks = &mut results.peaks;
+        let runs = plan.runs.into();
+        results.accept = accept::run(stack, &accounts, &token, runs, sizes.accept, peaks).await?;
+        peaks.stop(stack, ServerName::OrderApi).await?;
+    }
+    Ok(results)
+}
+
+/// Sets the stack up for our services and opens the accounts.
+async fn meet(stack: &Stack) -> Result<Client> {
+    bench_stack::set_up(stack)?;
+    bench_stack::start(stack, &[ServerName::OrderApi]).await?;
+    let token = bench_stack::token(stack, MERCHANT, &SCOPES)?;
+    let accounts = Accounts::open(&stack.env().api_url, &token).await?;
+    say("the accounts are open and funded");
+    Ok(Client { token, accounts })
+}
+
+async fn with_all_services(
+    plan: &Plan,
+    stack: &Stack,
+    client: &Client,
+    sizes: Sizes,
+    results: &mut Results,
+) -> Result<()> {
+    let Client { token, accounts } = client;
+    if !plan.has(Measurement::Alone) && !plan.has(Measurement::Pipeline) {
+        return Ok(());
+    }
+    let services = stack.services();
+    bench_stack::start(stack, &services).await?;
+    let searches = services.contains(&ServerName::CdcSync);
+    for number in 0..plan.runs {
+        if plan.has(Measurement::Alone) {
+            let one = alone::run(stack, accounts, token, sizes.alone).await?;
+            say(&format!(
+                "alone: p50 {} ms",
+                figure(one.latencies.quantile_ms(0.5))
+            ));
+            results.alone.push(one);
+        }
+        if plan.has(Measurement::Pipeline) && searches {
+            let reference = format!("pipeline-{number}");
+            let one = pipeline::run(stack, accounts, token, sizes.pipeline, &reference).await?;
+            say(&format!("pipeline: {}/s", figure(one.run.rate())));
+            results.pipeline.push(one);
+        }
+    }
+    Ok(())
+}
+
+/// One turn of the three that are compared with each other.
+async fn raw_and_drain(
+    plan: &Plan,
+    stack: &Stack,
+    client: Option<&Client>,
+    sizes: Sizes,
+    results: &mut Results,
+) -> Result<()> {
+    if plan.has(Measurement::Limit) || plan.has(Measurement::Naive) {
+        let stores = RawStores::create(stack).await?;
+        if plan.has(Measurement::Limit) {
+            let one = run_limit(stack, &stores, sizes.limit).await?;
+            say(&format!("limit: {}/s", figure(one.rate())));
+            results.limit.push(one);
+        }
+        if plan.has(Measurement::Naive) {
+            let one = run_naive(stack, &stores, sizes.naive).await?;
+            say(&format!("naive: {}/s", figure(one.rate())));
+            results.naive.push(one);
+        }
+        stores.drop().await?;
+    }
+    if let Some(client) = client.filter(|_| plan.has(Measurement::Drain)) {
+        let one = drain::run(stack, &client.accounts, sizes.drain, &mut results.peaks).await?;
+        say(&format!("drain: {}/s", figure(one.rate())));
+        results.drain.push(one);
+    }
+    Ok(())
+}
+
+async fn run_limit(stack: &Stack, stores: &RawStores, orders: usize) -> Result<Run> {
+    let lanes = limit::prepare(stores, orders)?;
+    let meter = CpuMeter::start(stack, &[])?;
+    let took = limit::run(stores, lanes).await?;
+    let cpu = meter.stop()?;
+    Ok(Run { orders, took, cpu })
+}
+
+async fn run_naive(stack: &Stack, stores: &RawStores, orders: usize) -> Result<Run> {
+    let orders_drawn = limit::draw_orders(stores, orders);
+    let meter = CpuMeter::start(stack, &[])?;
+    let took = naive::run(stores, orders_drawn).await?;
+    let cpu = meter.stop()?;
+    Ok(Run { orders, took, cpu })
+}
