@@ -1,2 +1,70 @@
-//! Stands empty until its first file.
-fn main() {}
+//! `holdfast`, the operator's command: sets servers up, makes tokens, finds orders, checks the
+//! invariants, and shows the whole pipeline at work.
+
+mod cause;
+mod dead_letter;
+mod demo;
+mod environment;
+mod find;
+mod kafka_log;
+mod partition;
+mod search_index;
+mod settings;
+mod setup;
+mod token;
+mod verify;
+
+use clap::{Parser, Subcommand};
+use environment::Environment;
+use settings::Settings;
+use std::process::ExitCode;
+
+/// The operator's command of Holdfast. It reads .local/stack.env by itself.
+#[derive(Debug, Parser)]
+#[command(name = "holdfast", version)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Bring fresh servers to what the services expect: schemas, topics, search index.
+    Setup(setup::SetupArgs),
+    /// Bring the databases to their schemas.
+    Migrate(setup::SetupArgs),
+    /// Print a bearer token for local use.
+    Token(token::TokenArgs),
+    /// Check the invariants on the live stores; exit 1 on a breach, 2 when they cannot be checked.
+    Verify(verify::VerifyArgs),
+    /// Tell where an order is and why; exit 1 when nobody knows it, 2 when that cannot be told.
+    Find(find::FindArgs),
+    /// Submit 6,919 real purchases, and check what comes out.
+    Demo(demo::DemoArgs),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    service::start("holdfast");
+    match run(Args::parse().command).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("holdfast: {}", cause::told(error.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(command: Command) -> anyhow::Result<ExitCode> {
+    let environment = Environment::discover()?;
+    let settings = || Settings::of(&environment);
+    match command {
+        Command::Setup(args) => setup::setup(&settings()?, &args).await?,
+        Command::Migrate(args) => setup::migrate(&settings()?, &args).await?,
+        Command::Token(args) => token::run(&environment, &args)?,
+        Command::Verify(args) => return verify::run(&settings()?, &args).await,
+        Command::Find(args) => return find::run(&settings()?, &args).await,
+        Command::Demo(args) => return demo::run(&environment, &settings()?, &args).await,
+    }
+    Ok(ExitCode::SUCCESS)
+}

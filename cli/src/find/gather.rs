@@ -1,0 +1,282 @@
+//! Asks every server about one order, all at once.
+
+use super::evidence::{Answer, Evidence, LogEvidence};
+use crate::cause;
+use crate::dead_letter;
+use crate::kafka_log::{KafkaLog, LogError, PartitionState, Record, Span};
+use crate::partition::partition_of;
+use crate::search_index::{Document, SearchError, SearchIndex};
+use crate::settings::Settings;
+use chrono::{DateTime, TimeDelta, Utc};
+use domain::{AccountId, OrderId, ShardName};
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+use store::{
+    Account, BranchRecords, EntryRecord, HoldRecord, Lookup, OrderRow, Scope, StoreError, Stores,
+};
+
+/// Clocks differ, and a record is written a moment after its order was accepted.
+const BEFORE_ACCEPTED: TimeDelta = TimeDelta::minutes(1);
+/// A record of the order is rarely further from its acceptance than its retries.
+const AFTER_ACCEPTED: TimeDelta = TimeDelta::minutes(10);
+/// Reading a partition is cut off after this.
+const READ_TIME: Duration = Duration::from_secs(10);
+const REDIS_TIME: Duration = Duration::from_secs(3);
+
+/// The databases that do not answer, and why: there is no sense in waiting for them again.
+pub type Down = HashMap<ShardName, String>;
+
+/// Everything that can be found out about the order.
+pub async fn gather(
+    settings: &Settings,
+    stores: &Stores,
+    down: &Down,
+    id: OrderId,
+    since: Duration,
+) -> Evidence {
+    let row = find_row(stores, down, id).await;
+    let window = Window::of(row.known(), since);
+    let (accounts, movements, kafka, marker, search) = tokio::join!(
+        find_accounts(stores, down, row.known()),
+        find_movements(stores, down, id),
+        find_records(settings, id, window),
+        find_marker(settings, id),
+        find_document(settings, id),
+    );
+    let (log, dead_letters) = kafka;
+    let (document, search_as_of) = search;
+    Evidence {
+        row,
+        accounts,
+        movements,
+        log,
+        dead_letters,
+        marker,
+        document,
+        search_as_of,
+    }
+}
+
+async fn find_row(stores: &Stores, down: &Down, id: OrderId) -> Answer<OrderRow> {
+    if let Some(cause) = down.get(&stores.routing().order_shard(id)) {
+        return Answer::Silent(cause.clone());
+    }
+    match stores.orders.find(&[id]).await.pop() {
+        Some(Lookup::Found(row)) => Answer::Known(*row),
+        Some(Lookup::Missing) | None => Answer::Nothing,
+        Some(Lookup::Unreachable(cause)) => Answer::Silent(cause),
+    }
+}
+
+async fn find_accounts(
+    stores: &Stores,
+    down: &Down,
+    row: Option<&OrderRow>,
+) -> Vec<(AccountId, Answer<Account>)> {
+    let mut found = Vec::new();
+    for (row, leg) in row
+        .into_iter()
+        .flat_map(|row| row.legs.iter().map(move |leg| (row, leg)))
+    {
+        let scope = Scope {
+            tenant: &row.tenant,
+            merchant: None,
+        };
+        let answer = match down.get(&stores.routing().account_shard(leg.account)) {
+            Some(cause) => Answer::Silent(cause.clone()),
+            None => stores.accounts.find(scope, leg.account).await.into(),
+        };
+        found.push((leg.account, answer));
+    }
+    found
+}
+
+async fn find_movements(
+    stores: &Stores,
+    down: &Down,
+    id: OrderId,
+) -> Vec<(String, Answer<Vec<String>>)> {
+    let asked = stores.accounts.branch_records(id.into()).await;
+    let shown = |(shard, records): (ShardName, Result<BranchRecords, StoreError>)| {
+        let lines = records.map(|records| {
+            let holds = records.holds.iter().map(of_hold);
+            let entries = records.entries.iter().map(of_entry);
+            Some(holds.chain(entries).collect::<Vec<_>>()).filter(|lines| !lines.is_empty())
+        });
+        let answer = match down.get(&shard) {
+            Some(cause) => Answer::Silent(cause.clone()),
+            None => Answer::from(lines),
+        };
+        (shard.to_string(), answer)
+    };
+    asked.into_iter().map(shown).collect()
+}
+
+fn of_hold(hold: &HoldRecord) -> String {
+    let reason = hold.reason.map(|reason| format!(" ({})", reason.as_str()));
+    format!(
+        "leg {} hold of {} {}{}, captured {}, on {}",
+        hold.leg,
+        hold.amount,
+        hold.state,
+        reason.unwrap_or_default(),
+        hold.captured,
+        hold.account
+    )
+}
+
+fn of_entry(entry: &EntryRecord) -> String {
+    format!(
+        "leg {} entry {:+}, balance after {}, number {} on {}",
+        entry.leg, entry.delta, entry.balance_after, entry.number, entry.account
+    )
+}
+
+/// What part of the partition may hold the order's records, in Unix milliseconds.
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    from_ms: i64,
+    to_ms: Option<i64>,
+}
+
+impl Window {
+    fn of(row: Option<&OrderRow>, since: Duration) -> Self {
+        let ms = |at: DateTime<Utc>| at.timestamp_millis();
+        match row {
+            Some(row) => Self {
+                from_ms: ms(row.accepted_at - BEFORE_ACCEPTED),
+                to_ms: Some(ms(row.accepted_at + AFTER_ACCEPTED)),
+            },
+            None => Self {
+                from_ms: ms(Utc::now()) - i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+                to_ms: None,
+            },
+        }
+    }
+}
+
+async fn find_records(
+    settings: &Settings,
+    id: OrderId,
+    window: Window,
+) -> (Answer<LogEvidence>, Answer<Vec<String>>) {
+    let (kafka, group) = (settings.kafka.clone(), settings.worker.group_id.clone());
+    let key = id.to_string();
+    let asked = tokio::task::spawn_blocking(move || {
+        let log = KafkaLog::open(&kafka, &kafka.commands_topic, &group)
+            .and_then(|log| read_partition(&log, &key, window));
+        let log = Answer::from(log.map(Some));
+        if let Answer::Silent(cause) = log {
+            return (Answer::Silent(cause.clone()), Answer::Silent(cause));
+        }
+        let letters = KafkaLog::open(&kafka, &kafka.dead_letter_topic, &group)
+            .and_then(|log| read_dead_letters(&log, &key));
+        let some = |causes: Vec<String>| Some(causes).filter(|causes| !causes.is_empty());
+        (log, Answer::from(letters.map(some)))
+    });
+    match asked.await {
+        Ok(answers) => answers,
+        Err(error) => {
+            let cause = error.to_string();
+            (Answer::Silent(cause.clone()), Answer::Silent(cause))
+        }
+    }
+}
+
+fn read_partition(log: &KafkaLog, key: &str, window: Window) -> Result<LogEvidence, LogError> {
+    let partitions = log.partitions()?;
+    let partition = partition_of(key.as_bytes(), partitions.len() as u32);
+    let state = partitions
+        .into_iter()
+        .find(|state| state.partition == partition)
+        .ok_or_else(|| LogError::NoPartition(partition))?;
+    let span = span(log, &state, window)?;
+    let mut records = Vec::new();
+    let started = Instant::now();
+    let whole = log.scan(&[span], |record| {
+        if record.key == key {
+            records.push(record);
+        }
+        started.elapsed() < READ_TIME
+    })?;
+    Ok(LogEvidence {
+        partition,
+        committed: state.committed.unwrap_or(state.low),
+        lag: state.lag(),
+        records,
+        whole,
+    })
+}
+
+fn span(log: &KafkaLog, state: &PartitionState, window: Window) -> Result<Span, LogError> {
+    let offset_at = |unix_ms| log.offset_at(state.partition, unix_ms);
+    let to = match window.to_ms {
+        Some(unix_ms) => offset_at(unix_ms)?.unwrap_or(state.high),
+        None => state.high,
+    };
+    Ok(Span {
+        partition: state.partition,
+        from: offset_at(window.from_ms)?.unwrap_or(state.high),
+        to,
+    })
+}
+
+fn read_dead_letters(log: &KafkaLog, key: &str) -> Result<Vec<String>, LogError> {
+    let partitions = log.partitions()?;
+    let spans: Vec<Span> = partitions
+        .iter()
+        .map(|state| Span {
+            partition: state.partition,
+            from: state.low,
+            to: state.high,
+        })
+        .collect();
+    let mut causes = Vec::new();
+    let started = Instant::now();
+    log.scan(&spans, |letter: Record| {
+        if letter.key == key {
+            causes.push(dead_letter::cause(&letter));
+        }
+        started.elapsed() < READ_TIME
+    })?;
+    Ok(causes)
+}
+
+async fn find_marker(settings: &Settings, id: OrderId) -> Answer<()> {
+    let asked = tokio::time::timeout(REDIS_TIME, ask_marker(settings, id)).await;
+    match asked {
+        Ok(Ok(true)) => Answer::Known(()),
+        Ok(Ok(false)) => Answer::Nothing,
+        Ok(Err(error)) => Answer::Silent(cause::told(error.as_ref())),
+        Err(_) => Answer::Silent(format!("no answer within {REDIS_TIME:?}")),
+    }
+}
+
+async fn ask_marker(settings: &Settings, id: OrderId) -> anyhow::Result<bool> {
+    let client = settings.redis.client()?;
+    let mut connection = client.get_multiplexed_async_connection().await?;
+    let key = settings.redis.marker_key(id);
+    Ok(redis::cmd("EXISTS")
+        .arg(key)
+        .query_async(&mut connection)
+        .await?)
+}
+
+async fn find_document(
+    settings: &Settings,
+    id: OrderId,
+) -> (Answer<Document>, Option<DateTime<Utc>>) {
+    if settings.search_off {
+        return (Answer::NotAsked("search is off on MariaDB"), None);
+    }
+    let ask = async {
+        let index = SearchIndex::new(&settings.search)?;
+        let document = index.get(&[id.to_string()]).await?.pop().flatten();
+        let as_of = index.as_of().await?;
+        Ok::<_, SearchError>((document, as_of))
+    };
+    match ask.await {
+        Ok((document, as_of)) => (Answer::from(Ok::<_, SearchError>(document)), as_of),
+        Err(error) => (Answer::Silent(cause::told(&error)), None),
+    }
+}

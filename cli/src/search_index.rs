@@ -1,0 +1,169 @@
+//! What an operator asks Elasticsearch: documents by id, documents in order of their ids, and how
+//! fresh the index is.
+
+use chrono::{DateTime, Utc};
+use reqwest::{Client, Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use service::search::SearchSettings;
+
+/// The index of orders.
+#[derive(Clone)]
+pub struct SearchIndex {
+    http: Client,
+    settings: SearchSettings,
+}
+
+/// Why the index did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Not reached, or not in time.
+    #[error("elasticsearch does not answer: {0}")]
+    Unreachable(#[from] reqwest::Error),
+    /// The authority's file cannot be read.
+    #[error("search.ca_file: {0}")]
+    CaFile(#[from] std::io::Error),
+    /// It answered something else.
+    #[error("elasticsearch answered {status}: {body}")]
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// What it said.
+        body: String,
+    },
+    /// The answer does not have the expected form.
+    #[error("elasticsearch's answer cannot be read: {0}")]
+    Form(#[from] serde_json::Error),
+}
+
+/// An order as the index has it.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Document {
+    /// The order's id in its shown form.
+    pub order_id: String,
+    /// The shown status.
+    pub status: String,
+    /// Why cancelled.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Minor units.
+    pub amount: i64,
+    /// Minor units.
+    pub captured: i64,
+    /// Minor units.
+    pub refunded: i64,
+    /// The code.
+    pub currency: String,
+    /// The row's version when it was indexed.
+    pub version: u64,
+}
+
+#[derive(Deserialize)]
+struct Found {
+    docs: Vec<MaybeDocument>,
+}
+
+#[derive(Deserialize)]
+struct MaybeDocument {
+    #[serde(rename = "_source", default)]
+    source: Option<Document>,
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    hits: Hits<T>,
+}
+
+#[derive(Deserialize)]
+struct Hits<T> {
+    hits: Vec<Hit<T>>,
+}
+
+#[derive(Deserialize)]
+struct Hit<T> {
+    #[serde(rename = "_source")]
+    source: T,
+}
+
+#[derive(Deserialize)]
+struct Follower {
+    as_of: DateTime<Utc>,
+}
+
+/// How many documents one page of a scan has.
+const PAGE: usize = 1_000;
+
+impl SearchIndex {
+    /// The index that the settings name.
+    pub fn new(settings: &SearchSettings) -> Result<Self, SearchError> {
+        let mut builder = Client::builder().timeout(settings.request_timeout());
+        if let Some(path) = &settings.ca_file {
+            let authority = reqwest::Certificate::from_pem(&std::fs::read(path)?)?;
+            builder = builder.add_root_certificate(authority);
+        }
+        Ok(Self {
+            http: builder.build()?,
+            settings: settings.clone(),
+        })
+    }
+
+    /// The documents of these ids, in the order asked; as last written, not as last refreshed.
+    pub async fn get(&self, ids: &[String]) -> Result<Vec<Option<Document>>, SearchError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = format!("/{}/_mget", self.settings.alias);
+        let answer = self
+            .ask(Method::POST, &path, &json!({ "ids": ids }))
+            .await?;
+        let found: Found = serde_json::from_value(answer)?;
+        Ok(found.docs.into_iter().map(|doc| doc.source).collect())
+    }
+
+    /// The next page of documents, by id, after this one; empty at the end.
+    pub async fn page_after(&self, after: Option<&str>) -> Result<Vec<Document>, SearchError> {
+        let mut query = json!({
+            "size": PAGE,
+            "query": { "match_all": {} },
+            "sort": [{ "order_id": "asc" }],
+            "track_total_hits": false,
+        });
+        if let Some(after) = after {
+            query["search_after"] = json!([after]);
+        }
+        let path = format!("/{}/_search", self.settings.alias);
+        let answer = self.ask(Method::POST, &path, &query).await?;
+        let page: Page<Document> = serde_json::from_value(answer)?;
+        Ok(page.hits.hits.into_iter().map(|hit| hit.source).collect())
+    }
+
+    /// Up to when everything committed is in the index; none while no follower has ever run.
+    pub async fn as_of(&self) -> Result<Option<DateTime<Utc>>, SearchError> {
+        let path = format!("/{}/_search", self.settings.follower_index);
+        let query = json!({ "size": 100, "query": { "match_all": {} } });
+        let answer = match self.ask(Method::POST, &path, &query).await {
+            Err(SearchError::Refused {
+                status: StatusCode::NOT_FOUND,
+                ..
+            }) => return Ok(None),
+            answer => answer?,
+        };
+        let page: Page<Follower> = serde_json::from_value(answer)?;
+        Ok(page.hits.hits.iter().map(|hit| hit.source.as_of).min())
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, SearchError> {
+        let url = format!("{}{path}", self.settings.url.trim_end_matches('/'));
+        let mut request = self.http.request(method, url).json(body);
+        if let Some(username) = &self.settings.username {
+            request = request.basic_auth(username, Some(self.settings.password.expose()));
+        }
+        let response = request.send().await?;
+        let status = response.status();
+        let body = response.text().await?;
+        if !status.is_success() {
+            return Err(SearchError::Refused { status, body });
+        }
+        Ok(serde_json::from_str(&body)?)
+    }
+}

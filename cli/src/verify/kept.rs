@@ -1,0 +1,217 @@
+//! INV-7: every record that the consumers have dealt with has a row, or is a dead letter.
+//!
+//! The log is read once, in batches, from the oldest record kept to what the group has committed.
+//! What lies beyond that is in flight.
+
+use super::findings::{Breach, Finding};
+use crate::cause;
+use crate::kafka_log::{KafkaLog, LogError, PartitionState, Record, Span};
+use crate::settings::Settings;
+use anyhow::bail;
+use domain::OrderId;
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+use store::{Lookup, Stores};
+use tokio::sync::mpsc;
+
+const BATCH: usize = 1_000;
+/// How many records without a row are kept in memory; a breach of more is told by their number.
+const MISSING_MAX: usize = 10_000;
+const REPORT_EVERY: Duration = Duration::from_secs(5);
+
+/// Checks it.
+pub async fn check(settings: &Settings, stores: &Stores) -> Finding {
+    match search_for_missing(settings, stores).await {
+        Ok(finding) => finding,
+        Err(error) => Finding::unchecked(cause::told(error.as_ref())),
+    }
+}
+
+async fn search_for_missing(settings: &Settings, stores: &Stores) -> anyhow::Result<Finding> {
+    let log = open(settings, &settings.kafka.commands_topic).await?;
+    let (log, partitions) = blocking(move || {
+        let partitions = log.partitions()?;
+        Ok((log, partitions))
+    })
+    .await?;
+    let in_flight: i64 = partitions.iter().map(PartitionState::lag).sum();
+    let spans = dealt_with(&partitions);
+    let mut missing = without_row(log, spans, stores).await?;
+    if !missing.records.is_empty() {
+        drop_dead_letters(settings, &mut missing).await?;
+    }
+    Ok(Finding {
+        breaches: missing.breaches(),
+        in_flight: u64::try_from(in_flight).unwrap_or(0),
+        ..Finding::default()
+    })
+}
+
+/// What the group has committed of what is still kept.
+fn dealt_with(partitions: &[PartitionState]) -> Vec<Span> {
+    let span = |state: &PartitionState| Span {
+        partition: state.partition,
+        from: state.low,
+        to: state.committed.unwrap_or(state.low),
+    };
+    partitions.iter().map(span).collect()
+}
+
+#[derive(Default)]
+struct Missing {
+    records: Vec<Record>,
+    more: u64,
+}
+
+async fn without_row(log: KafkaLog, spans: Vec<Span>, stores: &Stores) -> anyhow::Result<Missing> {
+    let total: i64 = spans.iter().map(|span| (span.to - span.from).max(0)).sum();
+    let (sender, mut receiver) = mpsc::channel::<Vec<Record>>(4);
+    let reading = tokio::task::spawn_blocking(move || read_batches(&log, &spans, &sender));
+    let mut missing = Missing::default();
+    let (mut done, mut reported) = (0, Instant::now());
+    while let Some(batch) = receiver.recv().await {
+        done += batch.len();
+        missing.look_for_rows(batch, stores).await?;
+        if reported.elapsed() >= REPORT_EVERY {
+            reported = Instant::now();
+            eprintln!("INV-7: {done} of {total} records looked at");
+        }
+    }
+    reading.await??;
+    Ok(missing)
+}
+
+fn read_batches(
+    log: &KafkaLog,
+    spans: &[Span],
+    sender: &mpsc::Sender<Vec<Record>>,
+) -> Result<(), LogError> {
+    let mut batch = Vec::with_capacity(BATCH);
+    log.scan(spans, |record| {
+        batch.push(record);
+        if batch.len() < BATCH {
+            return true;
+        }
+        // Nobody receives any more only when the check has already failed.
+        sender.blocking_send(std::mem::take(&mut batch)).is_ok()
+    })?;
+    if !batch.is_empty() {
+        let _ = sender.blocking_send(batch);
+    }
+    Ok(())
+}
+
+impl Missing {
+    async fn look_for_rows(&mut self, batch: Vec<Record>, stores: &Stores) -> anyhow::Result<()> {
+        let ids: Vec<Option<OrderId>> = batch.iter().map(|r| r.key.parse().ok()).collect();
+        let asked: Vec<OrderId> = ids.iter().flatten().copied().collect();
+        let mut found = HashSet::new();
+        for (id, answer) in asked.iter().zip(stores.orders.find(&asked).await) {
+            match answer {
+                Lookup::Found(_) => {
+                    found.insert(*id);
+                }
+                Lookup::Missing => {}
+                Lookup::Unreachable(cause) => bail!(cause),
+            }
+        }
+        for (record, id) in batch.into_iter().zip(ids) {
+            if id.is_some_and(|id| found.contains(&id)) {
+                continue;
+            }
+            if self.records.len() < MISSING_MAX {
+                self.records.push(record);
+            } else {
+                self.more += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn breaches(self) -> Vec<Breach> {
+        let of_record = |record: Record| Breach {
+            what: format!(
+                "{} was accepted, and has neither a row nor a dead letter",
+                record.key
+            ),
+            rows: vec![format!(
+                "payment.commands partition {} offset {} key {}",
+                record.partition, record.offset, record.key
+            )],
+        };
+        let mut breaches: Vec<Breach> = self.records.into_iter().map(of_record).collect();
+        if self.more > 0 {
+            breaches.push(Breach {
+                what: format!("{} more records have no row", self.more),
+                rows: Vec::new(),
+            });
+        }
+        breaches
+    }
+}
+
+async fn drop_dead_letters(settings: &Settings, missing: &mut Missing) -> anyhow::Result<()> {
+    let log = open(settings, &settings.kafka.dead_letter_topic).await?;
+    let mut wanted: HashSet<(i32, i64)> = missing
+        .records
+        .iter()
+        .map(|record| (record.partition, record.offset))
+        .collect();
+    let wanted = blocking(move || {
+        let spans: Vec<Span> = log
+            .partitions()?
+            .iter()
+            .map(|state| Span {
+                partition: state.partition,
+                from: state.low,
+                to: state.high,
+            })
+            .collect();
+        log.scan(&spans, |letter| {
+            if let Some(source) = crate::dead_letter::source(&letter) {
+                wanted.remove(&source);
+            }
+            true
+        })?;
+        Ok(wanted)
+    })
+    .await?;
+    missing
+        .records
+        .retain(|record| wanted.contains(&(record.partition, record.offset)));
+    Ok(())
+}
+
+async fn open(settings: &Settings, topic: &str) -> anyhow::Result<KafkaLog> {
+    let (kafka, topic) = (settings.kafka.clone(), topic.to_owned());
+    let group = settings.worker.group_id.clone();
+    blocking(move || KafkaLog::open(&kafka, &topic, &group)).await
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LogError> + Send + 'static,
+) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await??)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_committed_must_have_a_row() {
+        let state = |committed| PartitionState {
+            partition: 3,
+            low: 5,
+            high: 20,
+            committed,
+        };
+        let span = |to| Span {
+            partition: 3,
+            from: 5,
+            to,
+        };
+        assert_eq!(dealt_with(&[state(Some(9))]), [span(9)]);
+        assert_eq!(dealt_with(&[state(None)]), [span(5)]);
+    }
+}
