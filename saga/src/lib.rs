@@ -10,6 +10,8 @@
 mod answer;
 mod batch;
 mod breaker;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod coordinator;
 mod error;
 pub mod faults;
