@@ -3,6 +3,7 @@
 //! What is in flight is told from what is wrong. The command reads only.
 
 mod agreement;
+mod comparison;
 mod findings;
 mod kept;
 mod ledger;
