@@ -17,6 +17,7 @@ mod order_view;
 mod outcome_wait;
 mod prefer;
 mod problem;
+mod problem_kind;
 mod remembered;
 mod request_context;
 mod router;

@@ -13,6 +13,8 @@ pub(crate) struct LocalClaims(Arc<Mutex<Claims>>);
 struct Claims {
     in_hand: HashMap<OrderId, InHand>,
     accepted: Remembered<OrderId, BodyDigest>,
+    /// Enqueued, never acknowledged: they may be on Kafka or not.
+    unacknowledged: Remembered<OrderId, ()>,
 }
 
 struct InHand {
@@ -26,6 +28,7 @@ impl LocalClaims {
         Self(Arc::new(Mutex::new(Claims {
             in_hand: HashMap::new(),
             accepted: Remembered::new(accepted_max),
+            unacknowledged: Remembered::new(accepted_max),
         })))
     }
 
@@ -58,6 +61,11 @@ impl LocalClaims {
         (accepted.or(in_hand), guard)
     }
 
+    /// Whether a record of this order was enqueued here and never acknowledged.
+    pub(crate) fn is_unacknowledged(&self, id: OrderId) -> bool {
+        self.lock().unacknowledged.get(&id).is_some()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Claims> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -75,6 +83,11 @@ impl ClaimGuard {
     /// The order is accepted: from now on this process knows.
     pub(crate) fn accepted(self) {
         self.claims.lock().accepted.insert(self.id, self.digest);
+    }
+
+    /// The record was enqueued and never acknowledged.
+    pub(crate) fn unacknowledged(self) {
+        self.claims.lock().unacknowledged.insert(self.id, ());
     }
 }
 
@@ -120,10 +133,14 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_claim_leaves_nothing() {
+    fn a_failed_claim_leaves_no_mark() {
         let claims = LocalClaims::new(10);
         let id = OrderId::from_bytes([9; 16]);
-        drop(claims.enter(id, BodyDigest::from_bytes([1; 32])));
+        claims
+            .enter(id, BodyDigest::from_bytes([1; 32]))
+            .1
+            .unacknowledged();
+        assert!(claims.is_unacknowledged(id));
         assert_eq!(claims.enter(id, BodyDigest::from_bytes([2; 32])).0, None);
     }
 }

@@ -9,8 +9,8 @@
 mod claims;
 mod marker;
 
-pub(crate) use claims::LocalClaims;
-pub(crate) use marker::MarkerStore;
+pub(crate) use claims::{ClaimGuard, LocalClaims};
+pub(crate) use marker::{Claim, MarkerStore};
 
 use domain::BodyDigest;
 use serde::{Deserialize, Serialize};

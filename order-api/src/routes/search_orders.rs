@@ -76,21 +76,14 @@ pub(super) async fn search_orders(
         Some(text) => resume(&app, &caller, &text, parameters)?,
         None => begin(&app, &caller, parameters).await?,
     };
-    let is_first = begun.after.is_empty();
     let searched = search_page(&app, &begun, limit).await;
-    match searched {
-        Ok((page, true)) => Ok(Json(shown(&app, begun, page, Some(limit))?)),
-        Ok((page, false)) => {
-            give_back(&app, page.point_in_time.clone());
-            Ok(Json(shown(&app, begun, page, None)?))
-        }
-        Err(problem) => {
-            if is_first {
-                give_back(&app, begun.point_in_time);
-            }
-            Err(problem)
-        }
+    let goes_on = matches!(&searched, Ok((_, true)));
+    if begun.after.is_empty() && !goes_on {
+        // Nobody has a cursor into it. One that was given out may be used again.
+        give_back(&app, begun.point_in_time.clone());
     }
+    let (page, _) = searched?;
+    Ok(Json(shown(&app, begun, page, goes_on)?))
 }
 
 /// What the query string says; each name once.
@@ -203,15 +196,10 @@ async fn search_page(app: &App, begun: &Cursor, limit: u32) -> Result<(Page, boo
     Ok((page, has_more))
 }
 
-fn shown(
-    app: &App,
-    begun: Cursor,
-    mut page: Page,
-    more: Option<u32>,
-) -> Result<FoundOrders, Problem> {
+fn shown(app: &App, begun: Cursor, mut page: Page, goes_on: bool) -> Result<FoundOrders, Problem> {
     let as_of = begun.as_of.map(shown_time);
-    let next_cursor = match (more, page.places.pop()) {
-        (Some(_), Some(after)) => {
+    let next_cursor = match page.places.pop() {
+        Some(after) if goes_on => {
             let cursor = Cursor {
                 after,
                 point_in_time: page.point_in_time,
@@ -220,7 +208,7 @@ fn shown(
             let internal = |_| Problem::new(ProblemKind::Internal, "the cursor cannot be made");
             Some(app.cursor_key.seal(&cursor).map_err(internal)?)
         }
-        (Some(_) | None, _) => None,
+        Some(_) | None => None,
     };
     Ok(FoundOrders {
         data: page.orders,

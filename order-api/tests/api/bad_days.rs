@@ -70,6 +70,15 @@ async fn a_silent_kafka_leaves_the_outcome_unknown_until_the_same_key_resolves_i
             .post_order("k", &order(101))
             .await;
         other.problem(409, "idempotency_key_in_flight");
+        // With Kafka down as well, nobody can say that nothing will come of it.
+        kafka.broker_down(1).unwrap();
+        let begun = Instant::now();
+        while shop.post_order("fresh", &order(100)).await.text("code") != "not_enqueued" {
+            assert!(begun.elapsed() < Duration::from_secs(30));
+        }
+        let again = shop.post_order("k", &order(100)).await;
+        again.problem(503, "outcome_unknown");
+        kafka.broker_up(1).unwrap();
         kafka.broker_round_trip_time(1, Duration::ZERO).unwrap();
         let begun = Instant::now();
         let resolved = loop {

@@ -13,4 +13,5 @@ mod orders;
 mod search;
 mod stand;
 mod tokens;
+mod topic;
 mod who;

@@ -3,15 +3,10 @@
 
 use crate::client::Client;
 use crate::tokens::{ALL_SCOPES, Keys, claims};
+use crate::topic::{self, Record};
 use domain::{BodyDigest, OrderId, ShardName, SlotMap, StoreKind};
 use futures_util::FutureExt;
 use order_api::{Api, DEFAULT_TOML, Settings};
-use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use sqlx::mysql::{MySqlConnection, MySqlPool};
@@ -20,8 +15,6 @@ use std::sync::Mutex;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-
-const PARTITIONS: i32 = 4;
 
 pub struct Stand {
     pub run: String,
@@ -35,14 +28,6 @@ pub struct Stand {
 struct Running {
     stop: CancellationToken,
     served: JoinHandle<anyhow::Result<()>>,
-}
-
-/// A record of the topic.
-#[derive(Debug)]
-pub struct Record {
-    pub key: String,
-    pub value: Value,
-    pub headers: Vec<(String, String)>,
 }
 
 pub fn variable(name: &str) -> String {
@@ -99,7 +84,7 @@ impl Stand {
             migrations::run(&pool, identity).await.unwrap();
             pool.close().await;
         }
-        stand.make_topic().await;
+        topic::make(&stand.brokers, &stand.topic()).await;
         stand
     }
 
@@ -185,8 +170,8 @@ impl Stand {
 
     /// Every record of the topic.
     pub async fn records(&self) -> Vec<Record> {
-        let (brokers, topic) = (self.brokers.clone(), self.topic());
-        tokio::task::spawn_blocking(move || read_topic(&brokers, &topic))
+        let (brokers, name) = (self.brokers.clone(), self.topic());
+        tokio::task::spawn_blocking(move || topic::read_all(&brokers, &name))
             .await
             .unwrap()
     }
@@ -249,26 +234,6 @@ impl Stand {
             .unwrap()
     }
 
-    fn admin(&self) -> AdminClient<DefaultClientContext> {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &self.brokers)
-            .create()
-            .unwrap()
-    }
-
-    async fn make_topic(&self) {
-        let name = self.topic();
-        let topic = NewTopic::new(&name, PARTITIONS, TopicReplication::Fixed(1))
-            .set("cleanup.policy", "delete")
-            .set("retention.ms", "-1");
-        let made = self
-            .admin()
-            .create_topics(&[topic], &AdminOptions::new())
-            .await;
-        made.unwrap().pop().unwrap().unwrap();
-    }
-
     async fn clear_away(&self) {
         let running: Vec<Running> = self.running.lock().unwrap().drain(..).collect();
         for api in running {
@@ -279,12 +244,7 @@ impl Stand {
         for (server, name) in &self.databases {
             run_on(server, format!("DROP DATABASE {name}")).await;
         }
-        let topic = self.topic();
-        let deleted = self
-            .admin()
-            .delete_topics(&[&topic], &AdminOptions::new())
-            .await;
-        deleted.unwrap().pop().unwrap().unwrap();
+        topic::remove(&self.brokers, &self.topic()).await;
         self.empty_redis().await;
     }
 }
@@ -316,45 +276,6 @@ async fn run_on(server: &str, statement: String) {
         .await
         .unwrap();
     conn.close().await.unwrap();
-}
-
-fn read_topic(brokers: &str, topic: &str) -> Vec<Record> {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "none");
-    let consumer: BaseConsumer = config.create().unwrap();
-    let mut all = TopicPartitionList::new();
-    let mut expected = 0;
-    let timeout = Duration::from_secs(10);
-    for partition in 0..PARTITIONS {
-        all.add_partition_offset(topic, partition, Offset::Beginning)
-            .unwrap();
-        expected += consumer
-            .fetch_watermarks(topic, partition, timeout)
-            .unwrap()
-            .1;
-    }
-    consumer.assign(&all).unwrap();
-    let mut records = Vec::new();
-    while (records.len() as i64) < expected {
-        let message = consumer
-            .poll(timeout)
-            .expect("a record within ten seconds")
-            .unwrap();
-        records.push(record(&message));
-    }
-    records
-}
-
-fn record(message: &BorrowedMessage<'_>) -> Record {
-    let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap().to_vec()).unwrap();
-    let headers = message.headers().unwrap().iter();
-    Record {
-        key: text(message.key()),
-        value: serde_json::from_slice(message.payload().unwrap()).unwrap(),
-        headers: headers.map(|h| (h.key.to_owned(), text(h.value))).collect(),
-    }
 }
 
 /// An order between two accounts that need not exist: nobody works on it here.
