@@ -38,6 +38,12 @@ pub enum Transient {
         /// How long.
         ms: u128,
     },
+    /// A question was not answered in time.
+    #[error("the server did not answer within {ms} ms")]
+    NoAnswer {
+        /// How long.
+        ms: u128,
+    },
     /// The server's binlog begins after our position; the next attempt takes a snapshot.
     #[error("the binlog at our position is purged: {0}")]
     Purged(String),

@@ -6,6 +6,7 @@ use crate::preflight::{
     PositionState, PreflightError, VARIABLES, Variables, ensure_followable, ensure_privileges,
     position_state,
 };
+use crate::session::within;
 use crate::source::{Server, Shard};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
@@ -81,9 +82,8 @@ pub async fn judge(conn: &mut Conn, position: &GtidSet) -> Result<PositionState,
 pub async fn watermark(conn: &mut Conn, timeout: Duration) -> Result<Watermark, FollowError> {
     let sql = "SELECT DATE_FORMAT(UTC_TIMESTAMP(6), '%Y-%m-%dT%H:%i:%s.%fZ'), \
                @@GLOBAL.gtid_executed";
-    let answer = tokio::time::timeout(timeout, conn.query_first::<(String, String), _>(sql)).await;
-    let no_answer = || Transient::Broken(format!("no answer within {} ms", timeout.as_millis()));
-    let (at, executed) = answer.map_err(|_| no_answer())??.unwrap_or_default();
+    let answer = within(timeout, conn.query_first::<(String, String), _>(sql)).await?;
+    let (at, executed) = answer.unwrap_or_default();
     let executed = executed
         .parse()
         .map_err(|error| Transient::Broken(format!("gtid_executed cannot be read: {error}")))?;

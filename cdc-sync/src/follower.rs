@@ -3,7 +3,8 @@
 use crate::error::{Definite, Transient};
 use crate::health::Health;
 use crate::index::ensure_indices;
-use crate::position::ensure_placeholders;
+use crate::lag::Lag;
+use crate::position::{NEVER, ensure_placeholders};
 use crate::search_client::{SearchClient, SearchError};
 use crate::session::{Claims, Session, definite};
 use crate::settings::Settings;
@@ -36,21 +37,40 @@ pub async fn run(
     if !prepare(&client, &settings, &servers, &health, &stop).await? {
         return Ok(());
     }
-    let claims = Claims::default();
+    let (claims, lag) = (Claims::default(), Lag::default());
     let mut streams = JoinSet::new();
     for server in servers {
         let (settings, client, health) = (settings.clone(), client.clone(), health.clone());
-        let (claims, stop) = (claims.clone(), stop.clone());
+        let (claims, lag, stop) = (claims.clone(), lag.clone(), stop.clone());
+        lag.as_of(&server.label, NEVER);
         streams.spawn(async move {
-            let ended = supervise(&server, settings, client, &health, &claims, stop).await;
+            let session = Session {
+                server: &server,
+                settings: &settings,
+                client: &client,
+                health: &health,
+                claims: &claims,
+                lag: &lag,
+                stop: &stop,
+            };
+            let ended = supervise(&session).await;
             (server.label, ended)
         });
     }
+    tokio::select! {
+        ended = all_ended(streams, &health, &stop) => ended,
+        () = lag.tell() => Ok(()),
+    }
+}
+
+async fn all_ended(
+    mut streams: JoinSet<(String, Result<(), Definite>)>,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<(), FollowerError> {
     let mut causes = Vec::new();
     while let Some(ended) = streams.join_next().await {
-        if let Some(cause) = stopped(ended, &health) {
-            causes.push(cause);
-        }
+        causes.extend(stopped(ended, health));
     }
     if causes.is_empty() || stop.is_cancelled() {
         return Ok(());
@@ -118,36 +138,22 @@ async fn pause(delay: Option<Duration>, settings: &Settings, stop: &Cancellation
 }
 
 /// Follows one server, again and again, until asked to stop or until trying again does not help.
-async fn supervise(
-    server: &Server,
-    settings: Arc<Settings>,
-    client: SearchClient,
-    health: &Health,
-    claims: &Claims,
-    stop: CancellationToken,
-) -> Result<(), Definite> {
-    let mut delays = settings.follower.backoff();
+async fn supervise(session: &Session<'_>) -> Result<(), Definite> {
+    let (server, follower) = (session.server, &session.settings.follower);
+    let mut delays = follower.backoff();
     let mut told = None;
-    while !stop.is_cancelled() {
+    while !session.stop.is_cancelled() {
         let began = Instant::now();
-        let session = Session {
-            server,
-            settings: &settings,
-            client: &client,
-            health,
-            claims,
-            stop: &stop,
-        };
         let Err(error) = session.run().await else {
             continue;
         };
-        if began.elapsed() > settings.follower.silence() {
-            (delays, told) = (settings.follower.backoff(), None);
+        if began.elapsed() > follower.silence() {
+            (delays, told) = (follower.backoff(), None);
         }
         let cause = definite(error)?;
-        say_once(server, health, &cause, &mut told);
+        say_once(server, session.health, &cause, &mut told);
         counter!("follower_reconnects_total", "stream" => server.label.clone()).increment(1);
-        if !pause(delays.next(), &settings, &stop).await {
+        if !pause(delays.next(), session.settings, session.stop).await {
             break;
         }
     }

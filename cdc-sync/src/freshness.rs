@@ -7,9 +7,11 @@
 use crate::error::FollowError;
 use crate::examine::{Watermark, watermark};
 use crate::gtid_set::GtidSet;
+use crate::lag::Lag;
 use crate::position::{SavedPosition, remove_superseded, save};
 use crate::search_client::{SearchClient, SearchError};
 use crate::search_writer::{Applied, now};
+use crate::session::Session;
 use crate::settings::FollowerSettings;
 use crate::source::Server;
 use metrics::gauge;
@@ -25,31 +27,33 @@ pub struct Keeper<'a> {
     client: &'a SearchClient,
     server: &'a Server,
     settings: &'a FollowerSettings,
+    lag: &'a Lag,
     saved: SavedPosition,
     pending: Option<Watermark>,
-    refreshed_documents: u64,
+    /// How many documents were written when the index was last refreshed. `None` before the first
+    /// time: an earlier attempt may have written some and gone.
+    refreshed_documents: Option<u64>,
     supersedes: bool,
     conn: Option<Conn>,
     trouble: Option<String>,
 }
 
 impl<'a> Keeper<'a> {
-    /// Keeps `saved` up to date; `pending` is a watermark that may be reached already.
+    /// Goes on from `saved`; `reached` is a watermark that a snapshot has reached already.
     pub fn new(
-        client: &'a SearchClient,
-        server: &'a Server,
-        settings: &'a FollowerSettings,
+        session: &Session<'a>,
         saved: SavedPosition,
-        pending: Option<Watermark>,
+        reached: Option<Watermark>,
         conn: Conn,
     ) -> Self {
         Self {
-            client,
-            server,
-            settings,
+            client: session.client,
+            server: session.server,
+            settings: &session.settings.follower,
+            lag: session.lag,
             saved,
-            pending,
-            refreshed_documents: 0,
+            pending: reached,
+            refreshed_documents: None,
             supersedes: true,
             conn: Some(conn),
             trouble: None,
@@ -146,28 +150,24 @@ impl<'a> Keeper<'a> {
 
     /// Makes what was written findable; nothing to do where nothing was written since.
     async fn refresh(&mut self, documents: u64) -> Result<(), SearchError> {
-        if documents == self.refreshed_documents && !self.supersedes {
+        if self.refreshed_documents == Some(documents) {
             return Ok(());
         }
         let path = format!("/{}/_refresh", self.client.names().alias);
         self.client.json(Method::POST, &path, None).await?;
-        self.refreshed_documents = documents;
+        self.refreshed_documents = Some(documents);
         Ok(())
     }
 
     fn report(&self, position: &GtidSet) {
-        let label = self.server.label.clone();
-        if let Ok(as_of) = chrono::DateTime::parse_from_rfc3339(&self.saved.as_of) {
-            let behind = chrono::Utc::now().signed_duration_since(as_of);
-            gauge!("follower_seconds_behind", "stream" => label.clone())
-                .set(behind.num_milliseconds().max(0) as f64 / 1000.0);
-        }
+        self.lag.as_of(&self.server.label, &self.saved.as_of);
         let executed = self
             .pending
             .as_ref()
             .map_or(0, |pending| pending.executed.len());
-        gauge!("follower_transactions_behind", "stream" => label)
-            .set(executed.saturating_sub(position.len()) as f64);
+        let behind = executed.saturating_sub(position.len());
+        gauge!("follower_transactions_behind", "stream" => self.server.label.clone())
+            .set(behind as f64);
     }
 }
 

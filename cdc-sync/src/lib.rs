@@ -21,6 +21,7 @@ pub mod gtid_set;
 pub mod hazard;
 pub mod health;
 pub mod index;
+pub mod lag;
 pub mod position;
 pub mod preflight;
 pub mod replication;

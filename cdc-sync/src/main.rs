@@ -8,6 +8,7 @@ use cdc_sync::source::servers;
 use clap::Parser;
 use service::args::Args;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,18 +24,26 @@ async fn main() -> anyhow::Result<()> {
     let metrics = service::metrics::install()?;
     let stop = service::shutdown::on_signal()?;
 
+    cdc_sync::lag::describe();
+
     let servers = servers(&settings.stores, &settings.follower).await?;
     let health = Health::waiting_for(servers.iter().map(|server| server.label.as_str()));
     let readiness = health.readiness().clone();
-    let admin = service::admin::serve(&settings.admin, readiness.clone(), metrics, stop.clone());
+    // The admin port answers until the follower has written what it has in hand.
+    let admin = service::admin::serve(
+        &settings.admin,
+        readiness.clone(),
+        metrics,
+        CancellationToken::new(),
+    );
     let settings_of_follower = Arc::new(settings.clone());
     let follow = follower::run(settings_of_follower, servers, health, stop.clone());
+    tokio::spawn(async move {
+        stop.cancelled().await;
+        readiness.stopping();
+    });
     tokio::select! {
         served = admin => served.context("the admin port failed"),
-        followed = async {
-            let followed = follow.await;
-            readiness.stopping();
-            followed
-        } => followed.context("the follower ended"),
+        followed = follow => followed.context("the follower ended"),
     }
 }

@@ -60,9 +60,10 @@ fn read(mut hit: Value) -> Result<SavedPosition, SearchError> {
     })
 }
 
-/// Writes one position.
+/// Writes one position, at once for whoever searches: readers ask for the oldest of all.
 pub async fn save(client: &SearchClient, saved: &SavedPosition) -> Result<(), SearchError> {
-    let path = format!("/{}/_doc/{}", client.names().follower_index, saved.server);
+    let index = &client.names().follower_index;
+    let path = format!("/{index}/_doc/{}?refresh=true", saved.server);
     let body = json!(saved);
     client
         .json(Method::PUT, &path, Some(&body))

@@ -7,6 +7,7 @@ use crate::freshness::Keeper;
 use crate::gtid_set::GtidSet;
 use crate::health::Health;
 use crate::index::ensure_indices;
+use crate::lag::Lag;
 use crate::position::{NEVER, SavedPosition, Start, load_all, start};
 use crate::preflight::{PositionState, PreflightError};
 use crate::replication::{Reader, open_stream};
@@ -55,6 +56,8 @@ pub struct Session<'a> {
     pub health: &'a Health,
     /// The servers of the other streams.
     pub claims: &'a Claims,
+    /// Where it says how fresh search is.
+    pub lag: &'a Lag,
     /// Asks it to stop.
     pub stop: &'a CancellationToken,
 }
@@ -83,10 +86,7 @@ impl Session<'_> {
     async fn follow(&self) -> Result<(), FollowError> {
         let mut conn = self.server.connect().await?;
         let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
-        let begun = tokio::time::timeout(timeout, self.begin(&mut conn)).await;
-        let (saved, start) = begun.map_err(|_| Transient::Silent {
-            ms: timeout.as_millis(),
-        })??;
+        let (saved, start) = within(timeout, self.begin(&mut conn)).await?;
         let beginning = match start {
             Start::Resume { position, .. } => Beginning {
                 saved,
@@ -200,14 +200,15 @@ impl Session<'_> {
     /// Reads, writes and keeps the position, side by side, until one of them ends.
     async fn stream(&self, conn: Conn, beginning: Beginning) -> Result<(), FollowError> {
         let follower = &self.settings.follower;
-        let mut stream = open_stream(self.server, follower, &beginning.position).await?;
+        let timeout = Duration::from_millis(follower.answer_timeout_ms);
+        let opening = open_stream(self.server, follower, &beginning.position);
+        let mut stream = within(timeout, opening).await?;
         let (sender, receiver) = mpsc::channel(1);
         let (applied_by, applied) = watch::channel(Applied {
             position: beginning.position,
             documents: 0,
         });
-        let (saved, reached) = (beginning.saved, beginning.reached);
-        let keeper = Keeper::new(self.client, self.server, follower, saved, reached, conn);
+        let keeper = Keeper::new(self, beginning.saved, beginning.reached, conn);
         let writer = self.writer();
         let (halt, done) = (self.stop.child_token(), CancellationToken::new());
         let read = async {
@@ -240,6 +241,20 @@ impl Session<'_> {
             self.health.clone(),
             self.server.label.clone(),
         )
+    }
+}
+
+/// The answer, or that there was none in time.
+pub async fn within<T, E: Into<FollowError>>(
+    timeout: Duration,
+    ask: impl Future<Output = Result<T, E>>,
+) -> Result<T, FollowError> {
+    match tokio::time::timeout(timeout, ask).await {
+        Ok(answer) => answer.map_err(Into::into),
+        Err(_) => Err(Transient::NoAnswer {
+            ms: timeout.as_millis(),
+        }
+        .into()),
     }
 }
 

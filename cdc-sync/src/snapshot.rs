@@ -10,6 +10,7 @@ use crate::error::{Definite, FollowError};
 use crate::examine::quoted;
 use crate::replication::add_row;
 use crate::rows::{COLUMNS, Layout, read_row};
+use crate::session::within;
 use crate::settings::FollowerSettings;
 use crate::source::{Server, Shard};
 use metrics::counter;
@@ -44,10 +45,12 @@ async fn copy_shard(
     batches: &mpsc::Sender<Batch>,
 ) -> Result<u64, FollowError> {
     let sql = chunk_statement(shard);
+    let timeout = Duration::from_millis(settings.answer_timeout_ms);
     let layout = Layout::of_names(COLUMNS.iter().map(|name| name.as_bytes()));
     let (mut after, mut rows, mut told) = (0_u64, 0_u64, Instant::now());
     loop {
-        let chunk: Vec<Row> = conn.exec(&sql, (after, settings.snapshot_rows_max)).await?;
+        let asked = conn.exec(&sql, (after, settings.snapshot_rows_max));
+        let chunk: Vec<Row> = within(timeout, asked).await?;
         let Some(last) = chunk.last() else {
             return Ok(rows);
         };
