@@ -11,6 +11,13 @@ use sqlx::mysql::{MySqlConnection, MySqlPool};
 static ORDERS: Migrator = sqlx::migrate!("./orders");
 static ACCOUNTS: Migrator = sqlx::migrate!("./accounts");
 
+// The migrator's own lock waits without end by a negative time-out, which MariaDB takes as none.
+const LOCK: &str =
+    "SELECT CAST(GET_LOCK(CONCAT('holdfast-schema-', CRC32(DATABASE())), ?) AS SIGNED)";
+const UNLOCK: &str = "DO RELEASE_LOCK(CONCAT('holdfast-schema-', CRC32(DATABASE())))";
+/// How long to wait for another runner.
+const LOCK_WAIT_S: u32 = 120;
+
 /// The name a database is to carry; its store says which schema it gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardIdentity {
@@ -29,6 +36,9 @@ pub enum MigrationError {
     /// The database could not be asked.
     #[error("cannot read or write the identity of {0:?}: {1}")]
     Sql(ShardIdentity, #[source] sqlx::Error),
+    /// Another runner holds the database's advisory lock for too long.
+    #[error("another runner has been at work on {0:?} for more than {LOCK_WAIT_S} s")]
+    Busy(ShardIdentity),
     /// The database is another shard's.
     #[error("the database calls itself {found}, not {expected}")]
     WrongIdentity {
@@ -48,11 +58,32 @@ fn migrator(store: StoreKind) -> &'static Migrator {
 
 /// Brings one database to its schema and writes its name.
 pub async fn run(pool: &MySqlPool, identity: ShardIdentity) -> Result<(), MigrationError> {
-    let migrated = migrator(identity.name.store).run(pool).await;
-    migrated.map_err(|error| MigrationError::Migrate(identity, error))?;
     let sql = |error| MigrationError::Sql(identity, error);
     let mut conn = pool.acquire().await.map_err(sql)?;
-    let found = claim_identity(&mut conn, identity).await.map_err(sql)?;
+    let locked: Option<i64> = sqlx::query_scalar(LOCK)
+        .bind(LOCK_WAIT_S)
+        .fetch_one(&mut *conn)
+        .await
+        .map_err(sql)?;
+    if locked != Some(1) {
+        return Err(MigrationError::Busy(identity));
+    }
+    let outcome = run_locked(&mut conn, identity).await;
+    // The session's end releases it too; whether this statement works does not matter.
+    let _ = sqlx::query(UNLOCK).execute(&mut *conn).await;
+    outcome
+}
+
+async fn run_locked(
+    conn: &mut MySqlConnection,
+    identity: ShardIdentity,
+) -> Result<(), MigrationError> {
+    let migrated = migrator(identity.name.store)
+        .run_direct(None, conn, false)
+        .await;
+    migrated.map_err(|error| MigrationError::Migrate(identity, error))?;
+    let claimed = claim_identity(conn, identity).await;
+    let found = claimed.map_err(|error| MigrationError::Sql(identity, error))?;
     let name = identity.name;
     let expected = describe(name.store.as_str(), name.index, identity.slot_map_epoch);
     if found == expected {
