@@ -5,6 +5,7 @@
 
 mod accounts;
 mod confirm_and_cancel;
+mod conformance;
 mod contention;
 mod funding;
 mod identity;
