@@ -5,7 +5,7 @@
 
 use crate::order_producer::OrderProducer;
 use rdkafka::ClientContext;
-use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
+use rdkafka::admin::{AdminClient, AdminOptions, ConfigResource, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -23,20 +23,41 @@ const MS_PER_DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// Shared by the producer's callbacks and those who ask.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct KafkaHealth(Arc<AtomicBool>);
+pub(crate) struct KafkaHealth(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    connected: AtomicBool,
+    topic_unfit: AtomicBool,
+}
+
+/// What looking at the topic of commands brought.
+#[derive(Debug, thiserror::Error)]
+enum TopicError {
+    /// Kafka was asked and says so.
+    #[error("{0}")]
+    Unfit(String),
+    /// Kafka could not be asked.
+    #[error("the topic of commands cannot be looked at: {0}")]
+    Unasked(String),
+}
 
 impl KafkaHealth {
-    /// Whether a broker was connected a moment ago.
-    pub(crate) fn reachable(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+    /// Whether a broker was connected a moment ago and the topic is not known to be unfit.
+    pub(crate) fn takes_orders(&self) -> bool {
+        self.connected() && !self.0.topic_unfit.load(Ordering::Relaxed)
     }
 
-    fn set(&self, reachable: bool) {
-        if self.0.swap(reachable, Ordering::Relaxed) == reachable {
+    fn connected(&self) -> bool {
+        self.0.connected.load(Ordering::Relaxed)
+    }
+
+    fn set_connected(&self, connected: bool) {
+        if self.0.connected.swap(connected, Ordering::Relaxed) == connected {
             return;
         }
-        metrics::gauge!("order_api_kafka_reachable").set(f64::from(u8::from(reachable)));
-        if reachable {
+        metrics::gauge!("order_api_kafka_connected").set(f64::from(u8::from(connected)));
+        if connected {
             tracing::info!("Kafka can be reached.");
         } else {
             tracing::warn!("No Kafka broker is connected; orders are refused until one is.");
@@ -47,12 +68,12 @@ impl KafkaHealth {
 impl ClientContext for KafkaHealth {
     fn stats(&self, statistics: Statistics) {
         let up = |state: &str| matches!(state, "UP" | "UPDATE");
-        self.set(statistics.brokers.values().any(|b| up(&b.state)));
+        self.set_connected(statistics.brokers.values().any(|b| up(&b.state)));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.set(false);
+            self.set_connected(false);
         } else {
             tracing::debug!(%error, reason, "Kafka's client reports a fault.");
         }
@@ -73,18 +94,23 @@ pub(crate) async fn watch(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) {
-    let mut fit = false;
+    let health = producer.health();
+    let (mut fit, mut last_cause) = (false, String::new());
     loop {
-        if !producer.health().reachable() && can_reach(&producer, &kafka).await {
-            producer.health().set(true);
+        if !health.connected() && can_reach(&producer, &kafka).await {
+            health.set_connected(true);
         }
-        if !fit && producer.health().reachable() {
+        if !fit && health.connected() {
             let checked = check_topic(&kafka, retention_days_min).await;
-            if let Err(error) = &checked {
-                tracing::error!(%error, "The topic of commands is not fit.");
+            let unfit = matches!(&checked, Err(TopicError::Unfit(_)));
+            health.0.topic_unfit.store(unfit, Ordering::Relaxed);
+            let cause = checked.map_err(|error| error.to_string()).err();
+            if let Some(cause) = cause.as_ref().filter(|cause| **cause != last_cause) {
+                tracing::error!(cause, "Orders cannot be put on Kafka as they should.");
+                last_cause.clone_from(cause);
             }
-            fit = checked.is_ok();
-            readiness.set("kafka", checked.map_err(|error| error.to_string()));
+            fit = cause.is_none();
+            readiness.set("kafka", cause.map_or(Ok(()), Err));
         }
         tokio::select! {
             () = shutdown.cancelled() => return,
@@ -105,32 +131,51 @@ async fn can_reach(producer: &Arc<OrderProducer>, kafka: &KafkaSettings) -> bool
 }
 
 /// Commands are evidence: the topic must exist, keep them long enough, and never compact them.
-async fn check_topic(kafka: &KafkaSettings, retention_days_min: u64) -> anyhow::Result<()> {
-    let admin: AdminClient<DefaultClientContext> = kafka.client_config().create()?;
+async fn check_topic(kafka: &KafkaSettings, retention_days_min: u64) -> Result<(), TopicError> {
     let topic = kafka.commands_topic.as_str();
-    let options = AdminOptions::new().request_timeout(Some(PROBE_TIMEOUT));
-    let resource = [ResourceSpecifier::Topic(topic)];
-    let config = admin.describe_configs(&resource, &options).await?.pop();
-    let config = config
-        .ok_or_else(|| anyhow::anyhow!("Kafka says nothing about the topic {topic}"))?
-        .map_err(|code| anyhow::anyhow!("Kafka refuses to describe the topic {topic}: {code}"))?;
+    let config = describe(kafka, topic).await?;
     let value = |name| {
         let entry = config.get(name).and_then(|entry| entry.value.as_deref());
         entry.unwrap_or("").to_owned()
     };
     let policy = value("cleanup.policy");
-    anyhow::ensure!(
-        policy == "delete",
-        "cleanup.policy of {topic} must be delete, not {policy}"
-    );
+    if policy.is_empty() {
+        return Err(TopicError::Unfit(format!("there is no topic {topic}")));
+    }
+    if policy != "delete" {
+        let text = format!("cleanup.policy of {topic} must be delete, not {policy}");
+        return Err(TopicError::Unfit(text));
+    }
     let retention = value("retention.ms");
     let enough = match retention.parse::<i64>() {
+        // A negative one is for ever.
         Ok(ms) => u64::try_from(ms).map_or(true, |ms| ms >= retention_days_min * MS_PER_DAY),
         Err(_) => false,
     };
-    anyhow::ensure!(
-        enough,
-        "retention.ms of {topic} must be at least {retention_days_min} days or -1, not {retention}"
-    );
-    Ok(())
+    if enough {
+        return Ok(());
+    }
+    let least = format!("at least {retention_days_min} days or -1");
+    let text = format!("retention.ms of {topic} must be {least}, not {retention}");
+    Err(TopicError::Unfit(text))
+}
+
+async fn describe(kafka: &KafkaSettings, topic: &str) -> Result<ConfigResource, TopicError> {
+    let unasked = |error: KafkaError| TopicError::Unasked(error.to_string());
+    let admin: AdminClient<DefaultClientContext> =
+        kafka.client_config().create().map_err(unasked)?;
+    let options = AdminOptions::new().request_timeout(Some(PROBE_TIMEOUT));
+    let resource = [ResourceSpecifier::Topic(topic)];
+    let mut answers = admin
+        .describe_configs(&resource, &options)
+        .await
+        .map_err(unasked)?;
+    match answers.pop() {
+        Some(Ok(config)) => Ok(config),
+        Some(Err(RDKafkaErrorCode::UnknownTopicOrPartition)) => {
+            Err(TopicError::Unfit(format!("there is no topic {topic}")))
+        }
+        Some(Err(code)) => Err(TopicError::Unasked(code.to_string())),
+        None => Err(TopicError::Unasked("Kafka says nothing".to_owned())),
+    }
 }

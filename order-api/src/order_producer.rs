@@ -94,8 +94,8 @@ impl OrderProducer {
                 .increment(1);
             Err(ProduceError::NotEnqueued(cause.to_string()))
         };
-        if !self.health.reachable() {
-            return not_enqueued(&"no Kafka broker is connected");
+        if !self.health.takes_orders() {
+            return not_enqueued(&"no Kafka broker is connected, or the topic is not fit");
         }
         let delivery = match self.enqueue(command, traceparent, wake) {
             Ok(delivery) => delivery,

@@ -39,6 +39,29 @@ async fn without_kafka_nothing_is_enqueued_and_it_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn a_topic_that_is_not_there_takes_no_order() {
+    with_stand(async |stand| {
+        let topic = format!("t_{}_elsewhere", stand.run);
+        let (url, readiness) = stand
+            .start_unready(|settings| settings.kafka.commands_topic = topic.clone())
+            .await;
+        let shop = stand.shop(&url);
+        let begun = Instant::now();
+        loop {
+            let missing = readiness.check().unwrap_err();
+            if missing["kafka"].contains(&topic) {
+                break;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(30), "{missing:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let answer = shop.post_order("k", &order(100)).await;
+        answer.problem(503, "not_enqueued");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_silent_kafka_leaves_the_outcome_unknown_until_the_same_key_resolves_it() {
     with_stand(async |stand| {
         let kafka = MockCluster::new(1).unwrap();
