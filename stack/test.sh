@@ -13,7 +13,9 @@ stack=$root/bin/holdfast-stack
 # Fault points are in test builds only.
 features=(--features consumer/failpoints)
 
-cargo build --locked --workspace --bins "${features[@]}"
+# The tests' own targets are built here too: a build of the binaries alone would unify features
+# otherwise, and compile most dependencies twice.
+cargo build --locked --workspace --all-targets "${features[@]}"
 "$here/install.sh" "${CARGO_TARGET_DIR:-target}/debug" "$root"
 
 take_down() {
@@ -32,4 +34,4 @@ trap 'exit 130' INT TERM
 . "$root/stack.env"
 HOLDFAST_TEST_STACK=$(cd "$root" && pwd)
 export HOLDFAST_TEST_STACK
-cargo test --locked --workspace "${features[@]}" "$@"
+cargo test --locked --workspace --no-fail-fast "${features[@]}" "$@"
