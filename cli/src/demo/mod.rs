@@ -188,7 +188,7 @@ impl Run {
         let balances =
             balances::read(&self.back_office, accounts, expected, self.concurrency).await?;
         println!("Checking the invariants on the live stores.");
-        let verify = verify::check_and_print(settings, stores).await;
+        let verify = verify::check_patiently(settings, stores, self.patience).await;
         Ok(Findings {
             submitted,
             started_at,

@@ -177,10 +177,11 @@ fn on_the_log(log: &LogEvidence, offset: i64, evidence: &Evidence) -> String {
         log.partition
     );
     if offset >= log.committed {
-        let before = offset - log.committed;
-        return format!(
-            "Accepted, and waiting on {place}: the consumers have {before} records to deal with before it."
-        );
+        let before = match offset - log.committed {
+            0 => "it is the next that the consumers will deal with".to_owned(),
+            before => format!("the consumers have {before} records to deal with before it"),
+        };
+        return format!("Accepted, and waiting on {place}: {before}.");
     }
     match (&evidence.row, &evidence.dead_letters) {
         (Answer::Nothing, Answer::Nothing) => format!(

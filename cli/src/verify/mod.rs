@@ -13,7 +13,10 @@ pub use findings::Verdict;
 use crate::settings::Settings;
 use findings::{Finding, Findings, Invariant};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 use store::Stores;
+
+const RETRY_EVERY: Duration = Duration::from_secs(2);
 
 /// How to tell it.
 #[derive(Debug, clap::Args)]
@@ -37,9 +40,16 @@ pub async fn run(settings: &Settings, args: &VerifyArgs) -> anyhow::Result<ExitC
     Ok(ExitCode::from(findings.verdict().exit_code()))
 }
 
-/// Checks and prints as part of something bigger.
-pub async fn check_and_print(settings: &Settings, stores: &Stores) -> Verdict {
-    let findings = check(settings, stores).await;
+/// Checks and prints as part of something bigger, where a server that is down may come back within
+/// this time.
+pub async fn check_patiently(settings: &Settings, stores: &Stores, patience: Duration) -> Verdict {
+    let started = Instant::now();
+    let mut findings = check(settings, stores).await;
+    while findings.verdict() == Verdict::Unchecked && started.elapsed() < patience {
+        eprintln!("Not everything could be checked; trying again.");
+        tokio::time::sleep(RETRY_EVERY).await;
+        findings = check(settings, stores).await;
+    }
     print!("{findings}");
     findings.verdict()
 }
