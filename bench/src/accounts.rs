@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use domain::AccountId;
 use futures_util::future::try_join_all;
 use hyper::StatusCode;
 use rand::Rng;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::http_client::Connection;
-use crate::load::{CURRENCY, FUNDS_MINOR_UNITS, PAYEES, PAYERS, Payment};
+use crate::load::{CURRENCY, FUNDS_MINOR_UNITS, PAYEES, Payment};
+use crate::order_requests;
 
 /// Payers without a cent.
-const POOR_PAYERS: usize = 250;
-/// Connections that open accounts.
-const LANES: usize = 32;
+const POOR_PAYERS: usize = 200;
+/// Connections that open accounts. Few: all funding of a shard passes through one external account.
+const LANES: usize = 8;
+/// A busy machine may answer 503; the same key makes a repetition harmless.
+const ATTEMPTS_MAX: usize = 50;
+const ATTEMPT_AGAIN_AFTER: Duration = Duration::from_millis(200);
 
 /// Who takes part.
 #[derive(Debug, Default)]
@@ -41,9 +46,9 @@ pub struct Transfer {
 
 impl Accounts {
     /// Opens and funds them at this API, with a token that may do so.
-    pub async fn open(api_url: &str, token: &str) -> Result<Self> {
+    pub async fn open(api_url: &str, token: &str, payers: usize) -> Result<Self> {
         Ok(Self {
-            payers: open_many(api_url, token, "customer", PAYERS, FUNDS_MINOR_UNITS).await?,
+            payers: open_many(api_url, token, "customer", payers, FUNDS_MINOR_UNITS).await?,
             poor_payers: open_many(api_url, token, "customer", POOR_PAYERS, 0).await?,
             payees: open_many(api_url, token, "merchant", PAYEES, 0).await?,
         })
@@ -95,11 +100,9 @@ async fn open_many(
 
 async fn open_one(connection: &mut Connection, kind: &str) -> Result<String> {
     let body = json!({"kind": kind, "currency": CURRENCY, "name": "Of the bench"});
-    let answer = connection
-        .post("/v1/accounts", &[], body.to_string())
-        .await?;
-    let account = answer
-        .expect(StatusCode::CREATED)
+    let key = order_requests::new_key(&mut rand::rng());
+    let account = create(connection, "/v1/accounts", &key, &body)
+        .await
         .context("an account could not be opened")?;
     let id = account["id"].as_str().context("an account without id")?;
     Ok(id.to_owned())
@@ -108,13 +111,22 @@ async fn open_one(connection: &mut Connection, kind: &str) -> Result<String> {
 async fn fund(connection: &mut Connection, account: &str, amount: i64) -> Result<()> {
     let path = format!("/v1/accounts/{account}/funding");
     let body = json!({"amount": amount, "currency": CURRENCY});
-    let key = [("idempotency-key", "first funds")];
-    let answer = connection.post(&path, &key, body.to_string()).await?;
-    anyhow::ensure!(
-        answer.status.is_success(),
-        "{account} could not be funded: {} {}",
-        answer.status,
-        String::from_utf8_lossy(&answer.body)
-    );
+    create(connection, &path, "first funds", &body)
+        .await
+        .with_context(|| format!("{account} could not be funded"))?;
     Ok(())
+}
+
+/// Posts until it is created, as a client that knows 503 would.
+async fn create(connection: &mut Connection, path: &str, key: &str, body: &Value) -> Result<Value> {
+    let headers = [("idempotency-key", key)];
+    let mut attempt = 1;
+    loop {
+        let answer = connection.post(path, &headers, body.to_string()).await?;
+        if answer.status != StatusCode::SERVICE_UNAVAILABLE || attempt == ATTEMPTS_MAX {
+            return answer.expect(StatusCode::CREATED);
+        }
+        tokio::time::sleep(ATTEMPT_AGAIN_AFTER).await;
+        attempt += 1;
+    }
 }

@@ -68,23 +68,24 @@ async fn await_end(counts: &mut OrderCounts, orders: usize) -> Result<()> {
     let mut told = Instant::now();
     loop {
         tokio::time::sleep(LOOK_EVERY).await;
-        let rows = counts.about().await?;
-        if rows >= orders as u64 && counts.none_open().await? {
+        let numbers = counts.numbers().await?;
+        if numbers >= orders as u64 && counts.none_open().await? {
             let ended = counts.ended().await?;
             if ended.paid + ended.cancelled >= orders {
                 return Ok(());
             }
         }
-        if rows > seen {
-            (seen, moved) = (rows, Instant::now());
+        if numbers > seen {
+            (seen, moved) = (numbers, Instant::now());
         }
         if told.elapsed() > TELL_EVERY {
-            say(&format!("drain: about {rows} of {orders}"));
+            say(&format!("drain: {} of {orders}", counts.rows().await?));
             told = Instant::now();
         }
         ensure!(
             moved.elapsed() < SILENT_MAX,
-            "the consumer has stopped at {rows} of {orders} orders"
+            "the consumer has stopped at {} of {orders} orders",
+            counts.rows().await?
         );
     }
 }

@@ -12,7 +12,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
 use stack::Stack;
 
-use crate::load::{self, CURRENCY, FUNDS_MINOR_UNITS, PAYEES, PAYERS};
+use crate::load::{self, CURRENCY, FUNDS_MINOR_UNITS, PAYEES};
 
 const ORDERS: &str = "
 CREATE TABLE orders (
@@ -99,13 +99,13 @@ pub struct RawConnections {
 
 impl RawStores {
     /// Makes the databases anew, with funded payers.
-    pub async fn create(stack: &Stack) -> Result<Self> {
+    pub async fn create(stack: &Stack, payers: usize) -> Result<Self> {
         let env = stack.env();
         let mut rng = rand::rng();
         let stores = Self {
             orders: options(&env.order_shards, "bench_limit_orders")?,
             accounts: options(&env.account_shards, "bench_limit_accounts")?,
-            payers: (0..PAYERS).map(|_| rng.random()).collect(),
+            payers: (0..payers).map(|_| rng.random()).collect(),
             payees: (0..PAYEES).map(|_| rng.random()).collect(),
         };
         for database in &stores.orders {

@@ -6,8 +6,6 @@
 use domain::{SlotMap, SlotMapError};
 use rand::Rng;
 
-/// Customers that pay, each as often as any other.
-pub const PAYERS: usize = 5_000;
 /// Merchants that are paid, each as often as any other.
 pub const PAYEES: usize = 10;
 /// The one currency.

@@ -48,6 +48,8 @@ pub struct Plan {
 /// How much each measurement takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Sizes {
+    /// Customers that pay, each as often as any other.
+    pub payers: usize,
     /// Orders of `limit`.
     pub limit: usize,
     /// Orders of `naive`.
@@ -85,6 +87,7 @@ impl Plan {
     pub fn sizes(&self) -> Sizes {
         let share = if self.quick { 10 } else { 1 };
         Sizes {
+            payers: 5_000 / share,
             limit: 100_000 / share,
             naive: 10_000 / share,
             drain: self.orders / share,

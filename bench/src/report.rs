@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::accept::{is_api, is_echo};
 use crate::cpu::BENCH;
 use crate::goals::Goal;
-use crate::load::{PAYEES, PAYERS};
+use crate::load::PAYEES;
 use crate::measured::{AcceptLevel, AcceptRun, AloneRun, PipelineRun, Run, rates, us_per_order};
 use crate::plan::Plan;
 use crate::samples::{Samples, figure};
@@ -31,10 +31,11 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     let _ = writeln!(
         text,
         "\nMade by `holdfast-bench` on {}. Medians of {} runs, in brackets the least and the greatest. \
-         {PAYERS} payers and {PAYEES} payees, drawn evenly; durable settings; client and servers share \
+         {} payers and {PAYEES} payees, drawn evenly; durable settings; client and servers share \
          the machine.{}\n",
         chrono::Utc::now().format("%Y-%m-%d %H:%M UTC"),
         plan.runs,
+        plan.sizes().payers,
         if plan.quick {
             " **A quick run: its figures say nothing.**"
         } else {

@@ -75,7 +75,7 @@ async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
         ..Results::default()
     };
     let client = if plan.needs_services() {
-        Some(meet(stack).await?)
+        Some(meet(stack, sizes.payers).await?)
     } else {
         None
     };
@@ -99,11 +99,11 @@ async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
 }
 
 /// Sets the stack up for our services and opens the accounts.
-async fn meet(stack: &Stack) -> Result<Client> {
+async fn meet(stack: &Stack, payers: usize) -> Result<Client> {
     bench_stack::set_up(stack)?;
     bench_stack::start(stack, &[ServerName::OrderApi]).await?;
     let token = bench_stack::token(stack, MERCHANT, &SCOPES)?;
-    let accounts = Accounts::open(&stack.env().api_url, &token).await?;
+    let accounts = Accounts::open(&stack.env().api_url, &token, payers).await?;
     say("the accounts are open and funded");
     Ok(Client { token, accounts })
 }
@@ -150,7 +150,7 @@ async fn raw_and_drain(
     results: &mut Results,
 ) -> Result<()> {
     if plan.has(Measurement::Limit) || plan.has(Measurement::Naive) {
-        let stores = RawStores::create(stack).await?;
+        let stores = RawStores::create(stack, sizes.payers).await?;
         if plan.has(Measurement::Limit) {
             let one = run_limit(stack, &stores, sizes.limit).await?;
             say(&format!("limit: {}/s", figure(one.rate())));
