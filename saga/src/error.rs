@@ -44,16 +44,28 @@ impl SqlFault {
         match self {
             Self::Duplicate(_) | Self::Partial { .. } => true,
             Self::Definite(_) => false,
-            Self::Transient(sqlx::Error::Database(error)) => {
-                matches!(number_of(error.as_ref()), Some(1205 | 1213 | 1020))
-            }
-            Self::Transient(error) => lost_its_connection(error),
+            Self::Transient(error) => number(error).is_some_and(passes) || lost_connection(error),
+        }
+    }
+
+    /// Whether the connection can still be used. One that broke, or whose answer was not awaited,
+    /// cannot: nobody knows what it still has to say.
+    pub(crate) fn leaves_connection_usable(&self) -> bool {
+        match self {
+            Self::Duplicate(_) | Self::Partial { .. } | Self::Definite(_) => true,
+            Self::Transient(error) => number(error).is_some() && !lost_connection(error),
         }
     }
 }
 
-/// Whether the connection broke under a statement: others to the same server may work.
-pub(crate) fn lost_its_connection(error: &sqlx::Error) -> bool {
+/// A deadlock, a lock time-out, a row changed since it was read, an interrupted statement.
+fn passes(number: u16) -> bool {
+    matches!(number, 1205 | 1213 | 1020 | 1317)
+}
+
+/// Whether the connection broke: others to the same server may work. A server that closes an idle
+/// or a killed connection may say so first.
+pub(crate) fn lost_connection(error: &sqlx::Error) -> bool {
     use std::io::ErrorKind;
     match error {
         sqlx::Error::Io(error) => matches!(
@@ -63,8 +75,15 @@ pub(crate) fn lost_its_connection(error: &sqlx::Error) -> bool {
                 | ErrorKind::BrokenPipe
                 | ErrorKind::UnexpectedEof
         ),
-        _other_library_error => false,
+        error => matches!(
+            number(error),
+            Some(1152 | 1158..=1161 | 1184 | 1927 | 3169 | 4031)
+        ),
     }
+}
+
+fn number(error: &sqlx::Error) -> Option<u16> {
+    error.as_database_error().and_then(number_of)
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -266,3 +266,7 @@ fn worse<'a>(one: Option<&'a SetFault>, other: &'a SetFault) -> Option<&'a SetFa
         (Some(_) | None, other) => Some(other),
     }
 }
+
+#[cfg(test)]
+#[path = "flight_tests.rs"]
+mod tests;

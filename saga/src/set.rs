@@ -6,7 +6,7 @@
 //! that does not answer is left alone for a moment.
 
 use crate::breaker::Breaker;
-use crate::error::lost_its_connection;
+use crate::error::lost_connection;
 use crate::settings::CoordinatorSettings;
 use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
 use sqlx::Connection;
@@ -207,17 +207,15 @@ async fn in_transaction<O: SetOperation>(
             Err(timeout) => Failure::Later(timeout.into()),
         };
         let fault = match failure {
-            Failure::AtBegin(error)
-                if lost_its_connection(&error) && forgotten.next().is_some() =>
-            {
+            Failure::AtBegin(error) if lost_connection(&error) && forgotten.next().is_some() => {
                 drop(conn.detach());
                 continue;
             }
             Failure::AtBegin(error) => error.into(),
             Failure::Later(fault) => fault,
         };
-        if matches!(&fault, SqlFault::Transient(error) if error.as_database_error().is_none()) {
-            // Nobody knows what this connection still has to say. Closing it rolls back.
+        if !fault.leaves_connection_usable() {
+            // Closing it rolls back.
             drop(conn.detach());
         }
         return Err(fault);

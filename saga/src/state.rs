@@ -145,3 +145,106 @@ impl Outcome {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const STATES: [State; 5] = [
+        State::Trying,
+        State::Confirming,
+        State::Cancelling,
+        State::Confirmed,
+        State::Cancelled,
+    ];
+
+    fn any_state() -> impl Strategy<Value = State> {
+        prop::sample::select(STATES.to_vec())
+    }
+
+    fn any_event() -> impl Strategy<Value = Event> {
+        prop_oneof![
+            Just(Event::Reserved),
+            any::<u16>().prop_map(|code| Event::Refused(Reason(code))),
+            any::<u16>().prop_map(|code| Event::Overdue(Reason(code))),
+            Just(Event::BranchesConfirmed),
+            Just(Event::BranchesCancelled),
+        ]
+    }
+
+    /// The state after the log has done what follows.
+    fn after(state: State, event: Event) -> State {
+        match next(state, event) {
+            Next::Decide(verdict) => verdict.state(),
+            Next::End(outcome) => outcome.state(),
+            Next::Keep | Next::Breach => state,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_decision_is_made_only_while_trying(state in any_state(), event in any_event()) {
+            let decides = matches!(next(state, event), Next::Decide(_));
+            prop_assert!(!decides || state == State::Trying);
+        }
+
+        #[test]
+        fn an_end_agrees_with_its_decision(state in any_state(), event in any_event()) {
+            match next(state, event) {
+                Next::End(Outcome::Confirmed) => prop_assert_eq!(state, State::Confirming),
+                Next::End(Outcome::Cancelled) => prop_assert_eq!(state, State::Cancelling),
+                Next::Decide(_) | Next::Keep | Next::Breach => {}
+            }
+        }
+
+        #[test]
+        fn nothing_reverses_a_decision(
+            first in any_state(),
+            events in prop::collection::vec(any_event(), 0..20),
+        ) {
+            let confirms = |state| matches!(state, State::Confirming | State::Confirmed);
+            let last = events.into_iter().fold(first, after);
+            if first != State::Trying {
+                prop_assert_eq!(confirms(first), confirms(last));
+            }
+        }
+
+        #[test]
+        fn an_event_that_comes_twice_does_no_more(state in any_state(), event in any_event()) {
+            let once = after(state, event);
+            prop_assert_eq!(after(once, event), once);
+        }
+    }
+
+    #[test]
+    fn a_refusal_cancels_for_its_reason() {
+        let verdict = Verdict::Cancel(Reason(4));
+        assert_eq!(
+            next(State::Trying, Event::Refused(Reason(4))),
+            Next::Decide(verdict)
+        );
+    }
+
+    #[test]
+    fn branches_finished_before_a_decision_are_a_breach() {
+        assert_eq!(next(State::Trying, Event::BranchesConfirmed), Next::Breach);
+        assert_eq!(next(State::Trying, Event::BranchesCancelled), Next::Breach);
+    }
+
+    #[test]
+    fn branches_finished_against_the_decision_are_a_breach() {
+        assert_eq!(
+            next(State::Confirming, Event::BranchesCancelled),
+            Next::Breach
+        );
+        assert_eq!(
+            next(State::Cancelling, Event::BranchesConfirmed),
+            Next::Breach
+        );
+        assert_eq!(
+            next(State::Confirming, Event::Refused(Reason(1))),
+            Next::Breach
+        );
+    }
+}

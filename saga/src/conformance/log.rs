@@ -126,7 +126,7 @@ impl<H: Harness> Kit<'_, H> {
         self.decide(&old, Verdict::Confirm).await?;
         let found = self.begin(&records).await?;
         for (place, begun) in found.into_iter().enumerate() {
-            let state = if place % 2 == 0 {
+            let state = if place.is_multiple_of(2) {
                 State::Confirming
             } else {
                 State::Trying

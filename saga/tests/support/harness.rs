@@ -185,7 +185,13 @@ impl engine::Harness for TestHarness {
 
     async fn refusing(&self, n: usize) -> Vec<Purchase> {
         (0..n)
-            .map(|place| Purchase::of(if place % 2 == 0 { [4, 0] } else { [0, 4] }))
+            .map(|place| {
+                Purchase::of(if place.is_multiple_of(2) {
+                    [4, 0]
+                } else {
+                    [0, 4]
+                })
+            })
             .collect()
     }
 

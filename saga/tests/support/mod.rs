@@ -13,7 +13,10 @@ use std::time::Duration;
 
 /// Two log shards and two branch shards, one of each on each server, with names of their own.
 pub struct Databases {
+    /// What the engine runs on.
     pub shards: Shards,
+    /// What the test looks through, by shard.
+    windows: Vec<MySqlPool>,
     admins: Vec<MySqlPool>,
     names: Vec<(usize, String)>,
 }
@@ -36,6 +39,7 @@ impl Databases {
         let run = format!("saga_test_{:08x}", rand::random::<u32>());
         let mut databases = Self {
             shards: Shards::new(Vec::new()),
+            windows: Vec::new(),
             admins: Vec::new(),
             names: Vec::new(),
         };
@@ -52,7 +56,12 @@ impl Databases {
                     .execute(AssertSqlSafe(create))
                     .await
                     .unwrap();
-                let pool = pool(servers[server].clone().database(&name), connections_max);
+                let database = servers[server].clone().database(&name);
+                let window = MySqlPoolOptions::new().max_connections(4);
+                databases
+                    .windows
+                    .push(window.connect_lazy_with(database.clone()));
+                let pool = pool(database, connections_max);
                 for table in [FENCE_TABLE_SQL, GLOBAL_TX_SQL, journal::JOURNAL_SQL] {
                     pool.execute(table).await.unwrap();
                 }
@@ -67,8 +76,9 @@ impl Databases {
         databases
     }
 
+    /// The test's own connections to the shard.
     pub fn pool(&self, shard: ShardId) -> &MySqlPool {
-        &self.shards.get(shard).pool
+        &self.windows[usize::from(shard.0)]
     }
 
     /// A connection pool of the server that the shard is on, outside the shard's own.
@@ -86,13 +96,16 @@ impl Databases {
             .unwrap()
             .local_addr()
             .unwrap();
-        let nowhere = MySqlConnectOptions::new()
-            .host("127.0.0.1")
-            .port(nobody.port());
+        self.shards_with_port(dead, nobody.port())
+    }
+
+    /// These shards, one of them at another port.
+    pub fn shards_with_port(&self, moved: ShardId, port: u16) -> Shards {
+        let elsewhere = MySqlConnectOptions::new().host("127.0.0.1").port(port);
         let shard = |(id, shard): (ShardId, &Shard)| {
             let mut shard = shard.clone();
-            if id == dead {
-                shard.pool = pool(nowhere.clone(), 2);
+            if id == moved {
+                shard.pool = pool(elsewhere.clone(), 2);
             }
             shard
         };
@@ -134,12 +147,10 @@ fn pool(options: MySqlConnectOptions, connections_max: u32) -> MySqlPool {
         .test_before_acquire(false)
         .after_connect(|conn, _| {
             Box::pin(async move {
-                conn.execute(
-                    "SET SESSION transaction_isolation = 'READ-COMMITTED', innodb_lock_wait_timeout = 2, \
-                     time_zone = '+00:00'",
-                )
-                .await
-                .map(drop)
+                conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+                    .await?;
+                let waits = "SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00'";
+                conn.execute(waits).await.map(drop)
             })
         })
         .connect_lazy_with(options)

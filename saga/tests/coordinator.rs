@@ -1,0 +1,415 @@
+//! The coordinator where the conformance kit does not reach: dead shards, poison, lost connections,
+//! what a batch costs.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod support;
+
+use saga::conformance::Effect;
+use saga::{Answer, CoordinatorSettings, LoggedRecord, Outcome, ShardId, Sweeper, SweeperSettings};
+use sqlx::mysql::MySqlPool;
+use sqlx::{AssertSqlSafe, Executor};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use support::harness::{TestCoordinator, TestHarness, coordinator_on};
+use support::journal::{POISON, Purchase};
+use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
+
+const CONFIRMED: Answer = Answer::Done {
+    outcome: Outcome::Confirmed,
+    reason: None,
+};
+
+fn is_waiting(answer: &Answer) -> bool {
+    matches!(answer, Answer::Waiting { .. })
+}
+
+/// Sweeps until nothing is open.
+async fn sweep_all(harness: &TestHarness, coordinator: TestCoordinator) {
+    let sweeper = Sweeper::new(Arc::new(coordinator), SweeperSettings::default());
+    for _ in 0..20 {
+        harness.make_all_due().await;
+        if sweeper.sweep_once().await.claimed == 0 {
+            return;
+        }
+    }
+    panic!("still open after twenty sweeps");
+}
+
+async fn assert_settled(harness: &TestHarness, purchases: &[Purchase]) {
+    for purchase in purchases {
+        let effects = harness.effects_of(purchase).await;
+        assert!(
+            effects.iter().all(|effect| *effect == Effect::SETTLED),
+            "{purchase:?}: {effects:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dead_branch_shard_holds_up_only_what_touches_it() {
+    let harness = TestHarness::new(Databases::create().await);
+    let dead = BRANCH_SHARDS[1];
+    let coordinator = coordinator_on(
+        harness.databases.with_dead(dead),
+        CoordinatorSettings::default(),
+    );
+    let alive: Vec<_> = (0..10)
+        .map(|_| Purchase::from_one(BRANCH_SHARDS[0], 2))
+        .collect();
+    let touching: Vec<_> = (0..10).map(|_| Purchase::of([2, 3])).collect();
+    let batch = alive.iter().chain(&touching).cloned().collect();
+    let answers = coordinator.run(batch).await;
+    assert_eq!(answers[..10], vec![CONFIRMED; 10]);
+    assert!(answers[10..].iter().all(is_waiting), "{answers:?}");
+
+    sweep_all(&harness, harness.coordinator()).await;
+    assert_settled(&harness, &alive).await;
+    assert_settled(&harness, &touching).await;
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_dead_log_shard_parks_only_its_records() {
+    let harness = TestHarness::new(Databases::create().await);
+    let coordinator = coordinator_on(
+        harness.databases.with_dead(LOG_SHARDS[0]),
+        CoordinatorSettings::default(),
+    );
+    let on_dead: Vec<_> = (0..5)
+        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[0]))
+        .collect();
+    let on_living: Vec<_> = (0..5)
+        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[1]))
+        .collect();
+    let mut batch: Vec<_> = on_dead.iter().chain(&on_living).cloned().collect();
+    batch.push(Purchase {
+        note: "something else".to_owned(),
+        ..on_dead[0].clone()
+    });
+    let answers = coordinator.run(batch.clone()).await;
+    assert!(
+        answers[..5]
+            .iter()
+            .all(|answer| matches!(answer, Answer::Parked { .. }))
+    );
+    assert_eq!(answers[5..10], vec![CONFIRMED; 5]);
+    assert!(
+        matches!(answers[10], Answer::Parked { .. }),
+        "whose record stands is the log's to say"
+    );
+    for purchase in &on_dead {
+        assert_eq!(harness.effects_of(purchase).await, vec![Effect::NONE; 2]);
+    }
+
+    let answers = harness.coordinator().run(batch).await;
+    assert_eq!(answers[..10], vec![CONFIRMED; 10]);
+    assert!(matches!(answers[10], Answer::Dead { .. }));
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_shard_that_hangs_costs_one_time_out_and_not_one_per_batch() {
+    let harness = TestHarness::new(Databases::create().await);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let shards = harness
+        .databases
+        .shards_with_port(BRANCH_SHARDS[1], silent.local_addr().unwrap().port());
+    let settings = CoordinatorSettings {
+        set_timeout_ms: 2_000,
+        shard_rest_ms: 60_000,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(shards, settings);
+    let first = coordinator.run(vec![Purchase::of([1, 1])]).await;
+    assert!(is_waiting(&first[0]), "{first:?}");
+    let since = Instant::now();
+    let batch = vec![
+        Purchase::of([1, 1]),
+        Purchase::from_one(BRANCH_SHARDS[0], 1),
+    ];
+    let answers = coordinator.run(batch).await;
+    assert!(is_waiting(&answers[0]));
+    assert_eq!(answers[1], CONFIRMED);
+    assert!(
+        since.elapsed() < Duration::from_millis(1_900),
+        "took {:?}",
+        since.elapsed()
+    );
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn poison_in_a_try_waits_alone_and_is_cancelled_when_its_time_is_up() {
+    let harness = TestHarness::new(Databases::create().await);
+    let good: Vec<_> = (0..30).map(|_| Purchase::of([2, 2])).collect();
+    let poison = Purchase::of([POISON, 2]);
+    let mut batch = good.clone();
+    batch.insert(17, poison.clone());
+    let mut answers = harness.coordinator().run(batch).await;
+    assert!(is_waiting(&answers.remove(17)));
+    assert_eq!(answers, vec![CONFIRMED; 30]);
+    assert_settled(&harness, &good).await;
+
+    let late = "UPDATE global_tx SET decide_by = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND";
+    harness
+        .databases
+        .pool(poison.shard())
+        .execute(late)
+        .await
+        .unwrap();
+    sweep_all(&harness, harness.coordinator()).await;
+    assert_eq!(harness.effects_of(&poison).await, vec![Effect::NONE; 2]);
+    let answers = harness.coordinator().run(vec![poison]).await;
+    assert!(matches!(
+        answers[0],
+        Answer::Done {
+            outcome: Outcome::Cancelled,
+            reason: Some(_)
+        }
+    ));
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn poison_in_the_log_is_dead_and_the_rest_go_on() {
+    let harness = TestHarness::new(Databases::create().await);
+    for shard in LOG_SHARDS {
+        let narrow = "ALTER TABLE global_tx MODIFY record VARCHAR(500) NOT NULL";
+        harness.databases.pool(shard).execute(narrow).await.unwrap();
+    }
+    let good: Vec<_> = (0..30).map(|_| Purchase::of([2, 2])).collect();
+    let mut batch = good.clone();
+    batch.insert(
+        9,
+        Purchase {
+            note: "long ".repeat(200),
+            ..Purchase::of([1, 1])
+        },
+    );
+    let mut answers = harness.coordinator().run(batch).await;
+    assert!(matches!(answers.remove(9), Answer::Dead { .. }));
+    assert_eq!(answers, vec![CONFIRMED; 30]);
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_missing_table_is_nobodys_fault() {
+    let harness = TestHarness::new(Databases::create().await);
+    let shard = BRANCH_SHARDS[0];
+    harness
+        .databases
+        .pool(shard)
+        .execute("RENAME TABLE fences TO away")
+        .await
+        .unwrap();
+    let batch: Vec<_> = (0..4).map(|_| Purchase::from_one(shard, 1)).collect();
+    let answers = harness.coordinator().run(batch.clone()).await;
+    assert!(answers.iter().all(is_waiting), "{answers:?}");
+    harness
+        .databases
+        .pool(shard)
+        .execute("RENAME TABLE away TO fences")
+        .await
+        .unwrap();
+    sweep_all(&harness, harness.coordinator()).await;
+    assert_settled(&harness, &batch).await;
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_row_that_is_locked_for_a_moment_is_waited_for() {
+    let harness = TestHarness::new(Databases::create().await);
+    let purchase = Purchase::from_one(BRANCH_SHARDS[0], 1);
+    let pool = harness.databases.pool(BRANCH_SHARDS[0]);
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
+        .bind(purchase.xid().0.as_slice())
+        .bind([0_u8; 32].as_slice())
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(2_500)).await;
+        other.rollback().await.unwrap();
+    };
+    let coordinator = harness.coordinator();
+    let (answers, ()) = tokio::join!(coordinator.run(vec![purchase.clone()]), release);
+    assert_eq!(answers, vec![CONFIRMED]);
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_under_load_lose_and_double_nothing() {
+    let harness = TestHarness::new(Databases::create().await);
+    let batches: Vec<Vec<Purchase>> = (0..20)
+        .map(|_| (0..20).map(|_| Purchase::of([1, 2])).collect())
+        .collect();
+    let coordinator = harness.coordinator();
+    let cut = async {
+        loop {
+            cut_connections(&harness.databases).await;
+            tokio::time::sleep(Duration::from_millis(15)).await;
+        }
+    };
+    let work = async {
+        for batch in &batches {
+            let mut parked = batch.clone();
+            while !parked.is_empty() {
+                let answers = coordinator.run(parked.clone()).await;
+                let is_parked = |answer: &Answer| matches!(answer, Answer::Parked { .. });
+                assert!(
+                    !answers
+                        .iter()
+                        .any(|answer| matches!(answer, Answer::Dead { .. })),
+                    "{answers:?}"
+                );
+                let again = parked
+                    .iter()
+                    .zip(&answers)
+                    .filter(|(_, answer)| is_parked(answer));
+                parked = again.map(|(purchase, _)| purchase.clone()).collect();
+            }
+        }
+    };
+    tokio::select! {
+        () = cut => {}
+        () = work => {}
+    }
+    sweep_all(&harness, harness.coordinator()).await;
+    assert_settled(&harness, &batches.concat()).await;
+    harness.databases.drop_all().await;
+}
+
+async fn cut_connections(databases: &Databases) {
+    let all = LOG_SHARDS.iter().chain(&BRANCH_SHARDS);
+    for shard in all {
+        let admin = databases.admin_of(*shard);
+        let ids: Vec<(i64,)> = sqlx::query_as(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
+        )
+        .bind(databases.name_of(*shard))
+        .fetch_all(admin)
+        .await
+        .unwrap();
+        for (id,) in ids.into_iter().take(2) {
+            // Gone already is as good.
+            let _gone = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_hundred_orders_cost_as_many_statements_as_two() {
+    let harness = TestHarness::new(Databases::with_pool_size(1).await);
+    let coordinator = harness.coordinator();
+    let batch = |n: usize| -> Vec<Purchase> {
+        let of = |place: usize| {
+            Purchase::of(if place.is_multiple_of(2) {
+                [2, 3]
+            } else {
+                [2, 0]
+            })
+        };
+        let home = |place: usize| LOG_SHARDS[(place / 2) % 2];
+        (0..n)
+            .map(|place| of(place).logged_on(home(place)))
+            .collect()
+    };
+    coordinator.run(batch(4)).await;
+    let mut costs = Vec::new();
+    for n in [4, 200] {
+        let before = statements(&harness.databases).await;
+        let answers = coordinator.run(batch(n)).await;
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Answer::Done { .. }))
+        );
+        let after = statements(&harness.databases).await;
+        costs.push(
+            before
+                .iter()
+                .zip(after)
+                .map(|(before, after)| after - before)
+                .collect::<Vec<_>>(),
+        );
+    }
+    assert_eq!(costs[0], costs[1]);
+    // Rounds 1, 3 and 5 on a log shard: BEGIN, the statement, COMMIT, and the count itself.
+    assert_eq!(costs[0][..2], [10, 10]);
+    harness.databases.drop_all().await;
+}
+
+async fn statements(databases: &Databases) -> Vec<i64> {
+    let mut counts = Vec::new();
+    for shard in LOG_SHARDS.iter().chain(&BRANCH_SHARDS) {
+        counts.push(questions(&databases.shards.get(*shard).pool).await);
+    }
+    counts
+}
+
+async fn questions(pool: &MySqlPool) -> i64 {
+    let status = "SHOW SESSION STATUS LIKE 'Questions'";
+    let (_, count): (String, String) = sqlx::query_as(status).fetch_one(pool).await.unwrap();
+    count.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_sweeper_told_to_stop_stops() {
+    let harness = TestHarness::new(Databases::create().await);
+    let sweeper = Sweeper::new(Arc::new(harness.coordinator()), SweeperSettings::default());
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(sweeper.run(shutdown.clone()));
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    shutdown.cancel();
+    tokio::time::timeout(Duration::from_secs(5), running)
+        .await
+        .unwrap()
+        .unwrap();
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_running_sweeper_finishes_what_is_due() {
+    let harness = TestHarness::new(Databases::create().await);
+    let dead = coordinator_on(
+        harness.databases.with_dead(BRANCH_SHARDS[0]),
+        CoordinatorSettings {
+            backoff_first_ms: 1,
+            ..CoordinatorSettings::default()
+        },
+    );
+    let purchases: Vec<_> = (0..10).map(|_| Purchase::of([1, 1])).collect();
+    assert!(dead.run(purchases.clone()).await.iter().all(is_waiting));
+    let settings = SweeperSettings {
+        idle_ms: 20,
+        page_max: 3,
+        ..SweeperSettings::default()
+    };
+    let sweeper = Sweeper::new(Arc::new(harness.coordinator()), settings);
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(sweeper.run(shutdown.clone()));
+    let settled = async {
+        for purchase in &purchases {
+            while harness.effects_of(purchase).await != vec![Effect::SETTLED; 2] {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), settled)
+        .await
+        .unwrap();
+    shutdown.cancel();
+    running.await.unwrap();
+    harness.databases.drop_all().await;
+}
+
+#[test]
+fn a_run_can_be_spawned() {
+    fn is_send<T: Send>(_: &T) {}
+    fn check(coordinator: &'static TestCoordinator, _shard: ShardId) {
+        is_send(&coordinator.run(Vec::new()));
+    }
+    let _compiles = check;
+}
