@@ -249,7 +249,7 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     let cut = async {
         loop {
             cut_connections(&harness.databases).await;
-            tokio::time::sleep(Duration::from_millis(15)).await;
+            tokio::time::sleep(Duration::from_millis(120)).await;
         }
     };
     let work = async {
@@ -292,7 +292,7 @@ async fn cut_connections(databases: &Databases) {
         .fetch_all(admin)
         .await
         .unwrap();
-        for (id,) in ids.into_iter().take(2) {
+        for (id,) in ids.into_iter().take(1) {
             // Gone already is as good.
             let _gone = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
         }
