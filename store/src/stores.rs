@@ -13,6 +13,10 @@ use sqlx::{ConnectOptions, Connection};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A connection idle for longer than this is tested before it is used: a server that was restarted
+/// has forgotten it. No server restarts in less, so that busy connections pay for no test.
+const IDLE_UNTESTED: Duration = Duration::from_millis(500);
+
 /// Both stores. Cloning shares the connections.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -146,6 +150,14 @@ impl Database {
             .max_connections(settings.connections_max)
             .acquire_timeout(Duration::from_millis(settings.connect_timeout_ms))
             .test_before_acquire(false)
+            .before_acquire(|conn, meta| {
+                Box::pin(async move {
+                    if meta.idle_for < IDLE_UNTESTED {
+                        return Ok(true);
+                    }
+                    Ok(conn.ping().await.is_ok())
+                })
+            })
             .after_connect(move |conn, _| {
                 let plan = pool_plan.clone();
                 Box::pin(async move {
