@@ -1,10 +1,14 @@
 //! Reads of orders for the API, the follower's snapshot and the operator.
 
 use crate::stores::Databases;
-use crate::{StoreError, orders};
+use crate::{StoreError, columns, orders};
 use chrono::{DateTime, Utc};
-use domain::{BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind};
+use domain::{
+    BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind, decode_legs,
+};
 use futures_util::future::join_all;
+use sqlx::mysql::MySqlRow;
+use sqlx::{FromRow, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -59,6 +63,40 @@ pub struct OrderRow {
     pub created_at: DateTime<Utc>,
     /// When its version last grew.
     pub updated_at: DateTime<Utc>,
+}
+
+impl FromRow<'_, MySqlRow> for OrderRow {
+    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
+        let legs: &str = row.try_get("branches")?;
+        let legs =
+            decode_legs(legs).map_err(|error| columns::decode("branches", error.to_string()))?;
+        Ok(Self {
+            seq: row.try_get("seq")?,
+            id: OrderId::from_bytes(columns::id(row, "id")?),
+            tenant: row.try_get("tenant")?,
+            merchant: row.try_get("merchant")?,
+            body_digest: BodyDigest::from_bytes(columns::fixed(row, "body_digest")?),
+            state: columns::code(row, "state")?,
+            reason: columns::reason(row, "reason")?,
+            version: row.try_get("version")?,
+            currency: columns::text(row, "currency")?,
+            amount: row.try_get("amount")?,
+            captured: row.try_get("captured")?,
+            refunded: row.try_get("refunded")?,
+            legs,
+            reference: row.try_get("reference")?,
+            description: row.try_get("description")?,
+            metadata: row.try_get("metadata")?,
+            accepted_at: row.try_get("accepted_at")?,
+            not_after: row.try_get("not_after")?,
+            decide_by: row.try_get("decide_by")?,
+            next_attempt_at: row.try_get("next_attempt_at")?,
+            attempts: row.try_get("attempts")?,
+            last_cause: row.try_get("last_cause")?,
+            created_at: row.try_get("created_at")?,
+            updated_at: row.try_get("updated_at")?,
+        })
+    }
 }
 
 /// What became of looking one order up.

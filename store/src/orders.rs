@@ -4,7 +4,7 @@ use crate::columns;
 use crate::json_rows::{JsonRow, JsonRows};
 use crate::{OrderRow, PaymentOrder};
 use chrono::{DateTime, Utc};
-use domain::{BodyDigest, OrderId, OrderState, Reason, decode_legs, encode_legs};
+use domain::{BodyDigest, OrderId, OrderState, Reason, encode_legs};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{FromRow, Row};
 use std::collections::HashMap;
@@ -98,46 +98,11 @@ pub(crate) struct LogState {
     pub overdue: bool,
 }
 
-/// How long from now, by the database's clock, a new order may stay undecided, and its worker's
-/// lease on it lasts.
+/// How long from now a new order may stay undecided, and its worker's lease lasts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Deadlines {
     pub decide_within: Duration,
     pub lease: Duration,
-}
-
-impl FromRow<'_, MySqlRow> for OrderRow {
-    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
-        let legs: &str = row.try_get("branches")?;
-        let legs =
-            decode_legs(legs).map_err(|error| columns::decode("branches", error.to_string()))?;
-        Ok(Self {
-            seq: row.try_get("seq")?,
-            id: OrderId::from_bytes(columns::id(row, "id")?),
-            tenant: row.try_get("tenant")?,
-            merchant: row.try_get("merchant")?,
-            body_digest: BodyDigest::from_bytes(columns::fixed(row, "body_digest")?),
-            state: columns::code(row, "state")?,
-            reason: columns::reason(row, "reason")?,
-            version: row.try_get("version")?,
-            currency: columns::text(row, "currency")?,
-            amount: row.try_get("amount")?,
-            captured: row.try_get("captured")?,
-            refunded: row.try_get("refunded")?,
-            legs,
-            reference: row.try_get("reference")?,
-            description: row.try_get("description")?,
-            metadata: row.try_get("metadata")?,
-            accepted_at: row.try_get("accepted_at")?,
-            not_after: row.try_get("not_after")?,
-            decide_by: row.try_get("decide_by")?,
-            next_attempt_at: row.try_get("next_attempt_at")?,
-            attempts: row.try_get("attempts")?,
-            last_cause: row.try_get("last_cause")?,
-            created_at: row.try_get("created_at")?,
-            updated_at: row.try_get("updated_at")?,
-        })
-    }
 }
 
 /// Inserts new orders as trying. One that exists is a duplicate-key error.
@@ -154,10 +119,10 @@ pub(crate) async fn insert(
             insert_rows(conn, full, deadlines).await?;
         }
     }
-    if rows.is_empty() {
-        return Ok(());
+    if !rows.is_empty() {
+        insert_rows(conn, rows, deadlines).await?;
     }
-    insert_rows(conn, rows, deadlines).await
+    Ok(())
 }
 
 async fn insert_rows(
@@ -200,8 +165,7 @@ fn microseconds(duration: Duration) -> i64 {
 
 /// The database's clock.
 pub(crate) async fn now(conn: &mut MySqlConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    let now: chrono::NaiveDateTime = sqlx::query_scalar(NOW).fetch_one(conn).await?;
-    Ok(now.and_utc())
+    sqlx::query_scalar(NOW).fetch_one(conn).await
 }
 
 /// Where the orders stand that exist.

@@ -23,7 +23,7 @@ const ORDERS_BY_ID: &str =
  FROM JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(32) PATH '$[0]')) d
  STRAIGHT_JOIN orders o FORCE INDEX (orders_id) ON o.id = UNHEX(d.id)";
 
-const OPEN_ORDERS: &str =
+const CONFIRMING_ORDERS: &str =
     "SELECT seq, id, state, reason, version, currency, amount, captured, refunded, branches,
      next_attempt_at IS NOT NULL AS due,
      decide_by < UTC_TIMESTAMP(6) - INTERVAL 5 MINUTE AS late
@@ -204,7 +204,7 @@ pub(super) async fn orders_by_id(
 pub(super) async fn confirming_orders(
     conn: &mut MySqlConnection,
 ) -> Result<Vec<OrderFacts>, sqlx::Error> {
-    sqlx::query_as(OPEN_ORDERS).fetch_all(conn).await
+    sqlx::query_as(CONFIRMING_ORDERS).fetch_all(conn).await
 }
 
 pub(super) async fn holds(

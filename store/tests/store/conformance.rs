@@ -4,7 +4,7 @@
 use crate::support::{BACK_OFFICE, Own, fresh, order, with_stores};
 use domain::{AccountId, BodyDigest, LegKind, StoreKind};
 use saga::conformance::{Effect, engine, log, participant};
-use saga::{Branch, Participant, Reason, Shards, TransactionLog, Xid};
+use saga::{Branch, Reason, Shards, TransactionLog, Xid};
 use store::{AccountLeg, AccountParticipant, OrderLog, OrderLogSettings, PaymentOrder};
 
 /// What a branch has done: its open hold, and its entries.

@@ -7,6 +7,7 @@ mod accounts;
 mod confirm_and_cancel;
 mod conformance;
 mod contention;
+mod databases;
 mod funding;
 mod identity;
 mod order_log;

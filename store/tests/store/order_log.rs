@@ -255,30 +255,6 @@ async fn the_sweeper_takes_what_is_due_and_leases_it() {
 }
 
 #[tokio::test]
-async fn two_sweepers_at_once_take_different_orders() {
-    with_stores(async |own| {
-        let settings = OrderLogSettings {
-            lease_ms: 0,
-            ..OrderLogSettings::default()
-        };
-        let l = logged(&own, 6, settings);
-        l.begin(&l.orders, Pass::First).await.unwrap();
-        let lease = Duration::from_secs(60);
-        let pool = own.shards().get(SHARD).pool.clone();
-        let (mut one, mut two) = (pool.begin().await.unwrap(), pool.begin().await.unwrap());
-        let first = l.log.claim_due(&mut one, SHARD, 3, lease).await.unwrap();
-        let second = l.log.claim_due(&mut two, SHARD, 9, lease).await.unwrap();
-        one.commit().await.unwrap();
-        two.commit().await.unwrap();
-        let mut ids: Vec<_> = first.iter().chain(&second).map(|c| c.record.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!((first.len(), ids.len()), (3, 6));
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_postponed_order_keeps_its_cause_and_an_ended_one_stays_as_it_is() {
     with_stores(async |own| {
         let l = logged(&own, 2, OrderLogSettings::default());

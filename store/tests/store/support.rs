@@ -1,18 +1,14 @@
-//! Databases of a test's own, and short words for what most tests do.
+//! Short words for what most tests do.
 
-use domain::{
-    AccountId, AccountKind, BodyDigest, Currency, Leg, LegKind, OrderId, ShardName, StoreKind, Xid,
-};
-use futures_util::FutureExt;
+pub use crate::databases::{Own, with_stores};
+
+use domain::{AccountId, AccountKind, BodyDigest, Currency, Leg, LegKind, OrderId, ShardName, Xid};
 use saga::{Branch, FinishOutcome, Participant, Pass, SqlFault, TryOutcome};
 use sqlx::mysql::{MySqlConnection, MySqlPool};
-use sqlx::{Connection, Executor};
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{
     AccountLeg, AccountParticipant, Funded, Funding, NewAccount, Opened, PaymentOrder, Scope,
-    Stores, StoresSettings,
 };
 
 /// The tenant of a test's accounts, and its back office.
@@ -42,81 +38,7 @@ pub fn usd() -> Currency {
     "USD".parse().unwrap()
 }
 
-/// The addresses of the databases that the environment names, one store's.
-fn urls(variable: &str) -> Vec<String> {
-    let text = std::env::var(variable).unwrap_or_else(|_| {
-        panic!("{variable} is not set: these tests need the real servers; run them by `make test`")
-    });
-    text.split(',').map(str::to_owned).collect()
-}
-
-/// A test's databases: two of each store.
-#[derive(Clone)]
-pub struct Own {
-    pub stores: Stores,
-    pub settings: StoresSettings,
-    databases: Vec<(String, String)>,
-}
-
-impl std::ops::Deref for Own {
-    type Target = Stores;
-    fn deref(&self) -> &Stores {
-        &self.stores
-    }
-}
-
-/// Runs a test on databases of its own, and drops them also when it fails.
-pub async fn with_stores<F: Future<Output = ()>>(test: impl FnOnce(Own) -> F) {
-    let own = Own::create().await;
-    let outcome = AssertUnwindSafe(test(own.clone())).catch_unwind().await;
-    own.stores.close().await;
-    own.drop_databases().await;
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
-}
-
 impl Own {
-    async fn create() -> Self {
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let run = hex::encode(&fresh()[..5]);
-        let mut databases = Vec::new();
-        let mut of = |variable: &str, store: StoreKind| -> Vec<String> {
-            let own = urls(variable).into_iter().zip(0..).map(|(url, index)| {
-                let (server, _) = url.rsplit_once('/').unwrap();
-                let name = format!("t_{run}_{}_{index}", store.as_str());
-                databases.push((server.to_owned(), name.clone()));
-                format!("{server}/{name}")
-            });
-            own.collect()
-        };
-        let order_shards = of("HOLDFAST_ORDER_SHARDS", StoreKind::Orders);
-        let account_shards = of("HOLDFAST_ACCOUNT_SHARDS", StoreKind::Accounts);
-        for (server, name) in &databases {
-            run_on(server, format!("CREATE DATABASE {name}")).await;
-        }
-        let settings = StoresSettings {
-            order_shards,
-            account_shards,
-            connect_timeout_ms: 10_000,
-            ..StoresSettings::default()
-        };
-        let stores = Stores::connect(&settings).unwrap();
-        let own = Self {
-            stores,
-            settings,
-            databases,
-        };
-        futures_util::future::join_all(own.names().map(|name| migrate(&own.settings, name))).await;
-        own
-    }
-
-    async fn drop_databases(&self) {
-        for (server, name) in &self.databases {
-            run_on(server, format!("DROP DATABASE {name}")).await;
-        }
-    }
-
     pub fn names(&self) -> impl Iterator<Item = ShardName> + use<> {
         self.stores.routing().names()
     }
@@ -297,22 +219,4 @@ pub fn order(payer: AccountId, payee: AccountId, amount: i64) -> PaymentOrder {
         not_after: now + chrono::TimeDelta::days(1),
         arrival: 0,
     }
-}
-
-async fn migrate(settings: &StoresSettings, name: ShardName) {
-    let url = &settings.urls(name.store)[usize::from(name.index)];
-    let pool = MySqlPool::connect(url).await.unwrap();
-    let identity = migrations::ShardIdentity {
-        name,
-        slot_map_epoch: settings.slot_map_epoch,
-    };
-    migrations::run(&pool, identity).await.unwrap();
-    pool.close().await;
-}
-
-async fn run_on(server: &str, statement: String) {
-    let url = format!("{server}/");
-    let mut conn = MySqlConnection::connect(&url).await.unwrap();
-    conn.execute(sqlx::AssertSqlSafe(statement)).await.unwrap();
-    conn.close().await.unwrap();
 }

@@ -252,6 +252,7 @@ async fn under_load_nothing_is_called_wrong() {
         let settings = CoordinatorSettings::default();
         let engine = Coordinator::new(log, own.account_participant(), own.shards(), settings);
         let done = std::sync::atomic::AtomicBool::new(false);
+        engine.run(vec![order(payer, payee, 1)]).await;
         let load = async {
             while !done.load(std::sync::atomic::Ordering::Relaxed) {
                 let batch = (0..20)
