@@ -27,8 +27,6 @@ const INSERT: &str = "INSERT INTO orders
      metadata MEDIUMTEXT PATH '$[9]' ERROR ON ERROR,
      accepted_at VARCHAR(32) PATH '$[10]', not_after VARCHAR(32) PATH '$[11]')) d";
 
-const NOW: &str = "SELECT UTC_TIMESTAMP(6)";
-
 const READ_STATES: &str = "SELECT o.id, o.state, o.reason, o.tenant, o.merchant, o.body_digest,
      (o.created_at > o.not_after OR o.decide_by < UTC_TIMESTAMP(6)) AS overdue
  FROM JSON_TABLE(?, '$[*]' COLUMNS (id CHAR(32) PATH '$[0]')) d
@@ -80,8 +78,7 @@ const PAGE: &str =
      decide_by, next_attempt_at, attempts, last_cause, created_at, updated_at
  FROM orders WHERE seq > ? ORDER BY seq LIMIT ?";
 
-/// Most bytes of rows bound to one statement: far below `max_allowed_packet` everywhere (64 MiB
-/// on MySQL, 16 MiB on MariaDB), far above what a batch of usual orders needs.
+/// Most bytes of rows bound to one statement; `max_allowed_packet` is 16 MiB or more everywhere.
 const STATEMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Most characters kept of a cause.
 const CAUSE_CHARS_MAX: usize = 500;
@@ -165,7 +162,9 @@ fn microseconds(duration: Duration) -> i64 {
 
 /// The database's clock.
 pub(crate) async fn now(conn: &mut MySqlConnection) -> Result<DateTime<Utc>, sqlx::Error> {
-    sqlx::query_scalar(NOW).fetch_one(conn).await
+    sqlx::query_scalar("SELECT UTC_TIMESTAMP(6)")
+        .fetch_one(conn)
+        .await
 }
 
 /// Where the orders stand that exist.
