@@ -1,8 +1,8 @@
-//! Leaves a shard alone for a moment after it did not answer, so that a batch waits for a dead
-//! server once and not in every round.
+//! Leaves a shard alone after it did not answer, so that batches wait for a dead server once and
+//! not in every round. Whether it is back is found out by a probe beside them.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// One shard's breaker.
 #[derive(Debug, Default)]
@@ -17,26 +17,33 @@ enum BreakerState {
     Closed,
     /// It did not answer: nobody goes there before this time.
     Resting { until: Instant },
-    /// One set has gone to see; the others wait for what it finds, but not for ever.
-    Probing { since: Instant },
+    /// A probe has gone to see.
+    Probing,
 }
 
-/// A probe that says nothing (its future was dropped) counts no longer than this.
-const PROBE_MAX: Duration = Duration::from_secs(30);
+/// Whether a set may go to the shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// It may.
+    Go,
+    /// It may not.
+    Refused,
+    /// It may not; whoever is told so sends the probe.
+    SendProbe,
+}
 
 impl Breaker {
-    /// Whether a set may go to the shard now. Whoever is let through tells how it went.
-    pub(crate) fn admits(&self, now: Instant) -> bool {
+    /// Whether a set may go to the shard now. Whoever goes tells how it went.
+    pub(crate) fn admission(&self, now: Instant) -> Admission {
         let mut state = self.lock();
-        let free = match *state {
-            BreakerState::Closed => return true,
-            BreakerState::Resting { until } => now >= until,
-            BreakerState::Probing { since } => now >= since + PROBE_MAX,
-        };
-        if free {
-            *state = BreakerState::Probing { since: now };
+        match *state {
+            BreakerState::Closed => Admission::Go,
+            BreakerState::Resting { until } if now >= until => {
+                *state = BreakerState::Probing;
+                Admission::SendProbe
+            }
+            BreakerState::Resting { .. } | BreakerState::Probing => Admission::Refused,
         }
-        free
     }
 
     /// The shard answered, whatever it said. Tells whether that is news.
@@ -58,33 +65,36 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     const REST: Duration = Duration::from_millis(500);
 
     #[test]
-    fn a_resting_shard_lets_one_probe_through_when_its_rest_is_over() {
+    fn a_resting_shard_is_probed_once_when_its_rest_is_over() {
         let (breaker, now) = (Breaker::default(), Instant::now());
+        assert_eq!(breaker.admission(now), Admission::Go);
         assert!(breaker.failed(now + REST));
-        assert!(!breaker.admits(now));
-        assert!(breaker.admits(now + REST));
-        assert!(!breaker.admits(now + REST));
+        assert_eq!(breaker.admission(now), Admission::Refused);
+        assert_eq!(breaker.admission(now + REST), Admission::SendProbe);
+        assert_eq!(breaker.admission(now + REST), Admission::Refused);
     }
 
     #[test]
-    fn an_answer_closes_it() {
+    fn a_probe_that_failed_is_followed_by_another_rest() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.failed(now);
+        assert_eq!(breaker.admission(now), Admission::SendProbe);
+        assert!(!breaker.failed(now + REST));
+        assert_eq!(breaker.admission(now), Admission::Refused);
+        assert_eq!(breaker.admission(now + REST), Admission::SendProbe);
+    }
+
+    #[test]
+    fn an_answer_opens_the_way() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         breaker.failed(now + REST);
         assert!(breaker.answered());
-        assert!(breaker.admits(now));
+        assert_eq!(breaker.admission(now), Admission::Go);
         assert!(!breaker.answered());
-    }
-
-    #[test]
-    fn a_probe_that_never_returned_does_not_close_the_shard_for_ever() {
-        let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.failed(now);
-        assert!(breaker.admits(now));
-        assert!(!breaker.admits(now + REST));
-        assert!(breaker.admits(now + PROBE_MAX));
     }
 }

@@ -5,7 +5,7 @@
 //! the statement itself is refused, the set is cut in half until the culprit stands alone. A shard
 //! that does not answer is left alone for a moment.
 
-use crate::breaker::Breaker;
+use crate::breaker::{Admission, Breaker};
 use crate::error::lost_connection;
 use crate::settings::CoordinatorSettings;
 use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
@@ -13,6 +13,7 @@ use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// An operation on a set of one shard, inside the SQL transaction it is given.
@@ -53,13 +54,13 @@ impl fmt::Display for SetFault {
 #[derive(Debug)]
 pub(crate) struct SetRunner {
     shards: Shards,
-    breakers: Vec<Breaker>,
+    breakers: Vec<Arc<Breaker>>,
     settings: CoordinatorSettings,
 }
 
 impl SetRunner {
     pub(crate) fn new(shards: Shards, settings: CoordinatorSettings) -> Self {
-        let breakers = shards.iter().map(|_| Breaker::default()).collect();
+        let breakers = shards.iter().map(|_| Arc::default()).collect();
         Self {
             shards,
             breakers,
@@ -112,14 +113,20 @@ impl SetRunner {
         items: &[O::Item],
     ) -> Result<Vec<O::Answer>, SetFault> {
         let (shard, breaker) = (self.shards.get(id), &self.breakers[usize::from(id.0)]);
-        if !breaker.admits(Instant::now()) {
-            return Err(SetFault::Transient(format!(
-                "{} does not answer",
-                shard.name
-            )));
+        match breaker.admission(Instant::now()) {
+            Admission::Go => {}
+            admission @ (Admission::Refused | Admission::SendProbe) => {
+                if admission == Admission::SendProbe {
+                    tokio::spawn(probe(shard.clone(), breaker.clone(), self.settings.clone()));
+                }
+                return Err(SetFault::Transient(format!(
+                    "{} does not answer",
+                    shard.name
+                )));
+            }
         }
         let result = self.with_quick_retries(shard, operation, items).await;
-        self.tell_breaker(shard, breaker, result.as_ref().err());
+        tell_breaker(shard, breaker, &self.settings, result.as_ref().err());
         result.map_err(|fault| {
             let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
             match fault {
@@ -139,7 +146,7 @@ impl SetRunner {
         operation: &O,
         items: &[O::Item],
     ) -> Result<Vec<O::Answer>, SqlFault> {
-        let deadline = Instant::now() + Duration::from_millis(self.settings.set_timeout_ms);
+        let deadline = deadline_of(&self.settings);
         let mut pass = Pass::First;
         for retries in 0.. {
             let fault = match in_transaction(shard, operation, items, pass, deadline).await {
@@ -162,24 +169,55 @@ impl SetRunner {
         }
         unreachable!("the loop ends only by returning")
     }
+}
 
-    fn tell_breaker(&self, shard: &Shard, breaker: &Breaker, fault: Option<&SqlFault>) {
-        match fault {
-            Some(fault @ SqlFault::Transient(_)) if !fault.is_passing() => {
-                let rest = self.settings.shard_rest_ms as f64 * (1.0 - rand::random::<f64>() / 2.0);
-                if breaker.failed(Instant::now() + Duration::from_secs_f64(rest / 1_000.0)) {
-                    tracing::warn!(shard = %shard.name, cause = %fault, "shard does not answer");
-                }
-                meter::shard_answers(&shard.name, false);
-            }
-            _other_or_none => {
-                if breaker.answered() {
-                    tracing::info!(shard = %shard.name, "shard answers again");
-                }
-                meter::shard_answers(&shard.name, true);
-            }
-        }
+/// Asks whether a shard answers again.
+async fn probe(shard: Shard, breaker: Arc<Breaker>, settings: CoordinatorSettings) {
+    let deadline = deadline_of(&settings);
+    let answer = in_transaction(&shard, &Ping, &[()], Pass::First, deadline).await;
+    tell_breaker(&shard, &breaker, &settings, answer.as_ref().err());
+}
+
+/// An empty SQL transaction.
+struct Ping;
+
+impl SetOperation for Ping {
+    const NAME: &'static str = "probe";
+    type Item = ();
+    type Answer = ();
+
+    async fn run(
+        &self,
+        _conn: &mut MySqlConnection,
+        items: &[()],
+        _pass: Pass,
+    ) -> Result<Vec<()>, SqlFault> {
+        Ok(items.to_vec())
     }
+}
+
+/// A shard that cannot serve is left alone; a deadlock or a refused statement is an answer too.
+fn tell_breaker(
+    shard: &Shard,
+    breaker: &Breaker,
+    settings: &CoordinatorSettings,
+    fault: Option<&SqlFault>,
+) {
+    let away = fault.filter(|fault| matches!(fault, SqlFault::Transient(_)) && !fault.is_passing());
+    meter::shard_answers(&shard.name, away.is_none());
+    if let Some(fault) = away {
+        let rest = Duration::from_millis(settings.shard_rest_ms);
+        let rest = rest.mul_f64(1.0 - rand::random::<f64>() / 2.0);
+        if breaker.failed(Instant::now() + rest) {
+            tracing::warn!(shard = %shard.name, cause = %fault, "shard does not answer");
+        }
+    } else if breaker.answered() {
+        tracing::info!(shard = %shard.name, "shard answers again");
+    }
+}
+
+fn deadline_of(settings: &CoordinatorSettings) -> Instant {
+    Instant::now() + Duration::from_millis(settings.set_timeout_ms)
 }
 
 /// How far an attempt got that failed.

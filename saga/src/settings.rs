@@ -13,7 +13,7 @@ pub struct CoordinatorSettings {
     pub quick_retry_pause_ms: u64,
     /// How long one set on one shard may take, connecting included.
     pub set_timeout_ms: u64,
-    /// How long a shard that did not answer is left alone before one set tries it again.
+    /// How long a shard that did not answer is left alone before a probe goes to see.
     pub shard_rest_ms: u64,
     /// How long a transaction waits after its first failed attempt; it doubles, with jitter.
     pub backoff_first_ms: u64,

@@ -1,5 +1,4 @@
-//! The coordinator where the conformance kit does not reach: dead shards, poison, lost connections,
-//! what a batch costs.
+//! The coordinator where the conformance kit does not reach: dead shards, poison, lost connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -7,7 +6,6 @@ mod support;
 
 use saga::conformance::Effect;
 use saga::{Answer, CoordinatorSettings, LoggedRecord, Outcome, ShardId, Sweeper, SweeperSettings};
-use sqlx::mysql::MySqlPool;
 use sqlx::{AssertSqlSafe, Executor};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -285,124 +283,19 @@ async fn cut_connections(databases: &Databases) {
     let all = LOG_SHARDS.iter().chain(&BRANCH_SHARDS);
     for shard in all {
         let admin = databases.admin_of(*shard);
-        let ids: Vec<(i64,)> = sqlx::query_as(
+        let ids: Result<Vec<(i64,)>, sqlx::Error> = sqlx::query_as(
             "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
         )
         .bind(databases.name_of(*shard))
         .fetch_all(admin)
-        .await
-        .unwrap();
+        .await;
+        // It fails while somebody's statement text is not UTF-8; then nobody is cut this time.
+        let ids = ids.unwrap_or_default();
         for (id,) in ids.into_iter().take(1) {
             // Gone already is as good.
             let _gone = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
         }
     }
-}
-
-#[tokio::test]
-async fn two_hundred_orders_cost_as_many_statements_as_two() {
-    let harness = TestHarness::new(Databases::with_pool_size(1).await);
-    let coordinator = harness.coordinator();
-    let batch = |n: usize| -> Vec<Purchase> {
-        let of = |place: usize| {
-            Purchase::of(if place.is_multiple_of(2) {
-                [2, 3]
-            } else {
-                [2, 0]
-            })
-        };
-        let home = |place: usize| LOG_SHARDS[(place / 2) % 2];
-        (0..n)
-            .map(|place| of(place).logged_on(home(place)))
-            .collect()
-    };
-    coordinator.run(batch(4)).await;
-    let mut costs = Vec::new();
-    for n in [4, 200] {
-        let before = statements(&harness.databases).await;
-        let answers = coordinator.run(batch(n)).await;
-        assert!(
-            answers
-                .iter()
-                .all(|answer| matches!(answer, Answer::Done { .. }))
-        );
-        let after = statements(&harness.databases).await;
-        costs.push(
-            before
-                .iter()
-                .zip(after)
-                .map(|(before, after)| after - before)
-                .collect::<Vec<_>>(),
-        );
-    }
-    assert_eq!(costs[0], costs[1]);
-    // Rounds 1, 3 and 5 on a log shard: BEGIN, the statement, COMMIT, and the count itself.
-    assert_eq!(costs[0][..2], [10, 10]);
-    harness.databases.drop_all().await;
-}
-
-async fn statements(databases: &Databases) -> Vec<i64> {
-    let mut counts = Vec::new();
-    for shard in LOG_SHARDS.iter().chain(&BRANCH_SHARDS) {
-        counts.push(questions(&databases.shards.get(*shard).pool).await);
-    }
-    counts
-}
-
-async fn questions(pool: &MySqlPool) -> i64 {
-    let status = "SHOW SESSION STATUS LIKE 'Questions'";
-    let (_, count): (String, String) = sqlx::query_as(status).fetch_one(pool).await.unwrap();
-    count.parse().unwrap()
-}
-
-#[tokio::test]
-async fn a_sweeper_told_to_stop_stops() {
-    let harness = TestHarness::new(Databases::create().await);
-    let sweeper = Sweeper::new(Arc::new(harness.coordinator()), SweeperSettings::default());
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(sweeper.run(shutdown.clone()));
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    shutdown.cancel();
-    tokio::time::timeout(Duration::from_secs(5), running)
-        .await
-        .unwrap()
-        .unwrap();
-    harness.databases.drop_all().await;
-}
-
-#[tokio::test]
-async fn a_running_sweeper_finishes_what_is_due() {
-    let harness = TestHarness::new(Databases::create().await);
-    let dead = coordinator_on(
-        harness.databases.with_dead(BRANCH_SHARDS[0]),
-        CoordinatorSettings {
-            backoff_first_ms: 1,
-            ..CoordinatorSettings::default()
-        },
-    );
-    let purchases: Vec<_> = (0..10).map(|_| Purchase::of([1, 1])).collect();
-    assert!(dead.run(purchases.clone()).await.iter().all(is_waiting));
-    let settings = SweeperSettings {
-        idle_ms: 20,
-        page_max: 3,
-        ..SweeperSettings::default()
-    };
-    let sweeper = Sweeper::new(Arc::new(harness.coordinator()), settings);
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let running = tokio::spawn(sweeper.run(shutdown.clone()));
-    let settled = async {
-        for purchase in &purchases {
-            while harness.effects_of(purchase).await != vec![Effect::SETTLED; 2] {
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), settled)
-        .await
-        .unwrap();
-    shutdown.cancel();
-    running.await.unwrap();
-    harness.databases.drop_all().await;
 }
 
 #[test]
@@ -412,4 +305,39 @@ fn a_run_can_be_spawned() {
         is_send(&coordinator.run(Vec::new()));
     }
     let _compiles = check;
+}
+
+#[tokio::test]
+async fn a_shard_that_comes_back_is_noticed_without_a_restart() {
+    let harness = TestHarness::new(Databases::create().await);
+    let settings = CoordinatorSettings {
+        shard_rest_ms: 50,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(harness.databases.shards.clone(), settings);
+    let shard = BRANCH_SHARDS[0];
+    harness
+        .databases
+        .pool(shard)
+        .execute("RENAME TABLE fences TO away")
+        .await
+        .unwrap();
+    assert!(is_waiting(
+        &coordinator.run(vec![Purchase::from_one(shard, 1)]).await[0]
+    ));
+    harness
+        .databases
+        .pool(shard)
+        .execute("RENAME TABLE away TO fences")
+        .await
+        .unwrap();
+    let served = async {
+        while coordinator.run(vec![Purchase::from_one(shard, 1)]).await != [CONFIRMED] {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), served)
+        .await
+        .unwrap();
+    harness.databases.drop_all().await;
 }
