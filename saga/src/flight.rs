@@ -80,7 +80,8 @@ impl<P> Flight<P> {
     /// A refusal decides, whatever else was or was not heard. A mismatch never does: what stands
     /// under the branch's name is not what the log says was asked for, so it may not be confirmed,
     /// and the engine has no reason of its own to cancel for. It waits, with an alarm, until its
-    /// time to be decided runs out; then it is cancelled, for the log's reason, as any other.
+    /// time to be decided runs out; then it is cancelled, for the log's reason, as any other. That
+    /// cancel finds the other payload too, and it is the participant's to refuse to undo it.
     pub(crate) fn on_tried(&mut self, tries: &[Result<TryOutcome, SetFault>]) {
         let (mut cancelled, mut mismatch, mut fault) = (false, None, None);
         let mut refused = None;

@@ -240,8 +240,8 @@ async fn a_row_that_is_locked_for_a_moment_is_waited_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_under_load_lose_and_double_nothing() {
     let harness = TestHarness::new(Databases::create().await);
-    let batches: Vec<Vec<Purchase>> = (0..20)
-        .map(|_| (0..20).map(|_| Purchase::of([1, 2])).collect())
+    let batches: Vec<Vec<Purchase>> = (0..10)
+        .map(|_| (0..10).map(|_| Purchase::of([1, 2])).collect())
         .collect();
     let coordinator = harness.coordinator();
     let cut = async {

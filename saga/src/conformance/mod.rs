@@ -7,6 +7,9 @@ pub mod log;
 pub mod participant;
 
 mod bench;
+mod engine_checks;
+mod log_checks;
+mod participant_checks;
 
 /// A check that did not pass: its name and what was seen.
 #[derive(Debug, thiserror::Error)]
