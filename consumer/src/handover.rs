@@ -25,6 +25,10 @@ impl Worker {
             return;
         }
         self.commit_at = None;
+        if self.stopping {
+            // Leaving the group commits, and nobody but the polling thread may hold the client now.
+            return;
+        }
         let offsets = self.partitions.take_commits();
         if !offsets.is_empty() {
             self.faults.point("before-offset-commit").await;

@@ -73,7 +73,7 @@ async fn work(
     ready?;
     let sweeper = Sweeper::new(engine.clone(), settings.sweeper.clone());
     let sweeper_stop = CancellationToken::new();
-    let sweeper = tokio::spawn(sweeper.run(sweeper_stop.clone()));
+    let mut sweeper = tokio::spawn(sweeper.run(sweeper_stop.clone()));
     let parts = WorkerParts {
         stream: Stream::open(&settings.kafka, &settings.worker).context("cannot join the group")?,
         engine,
@@ -91,6 +91,7 @@ async fn work(
     };
     tokio::select! {
         worked = worker => worked?,
+        swept = &mut sweeper => anyhow::bail!("the sweeper ended by itself: {swept:?}"),
         () = bound => tracing::warn!("The shutdown took too long; what was in hand is redelivered."),
     }
     sweeper_stop.cancel();

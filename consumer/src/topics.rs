@@ -96,26 +96,56 @@ pub async fn ensure(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(
             }
         }
     }
-    check(kafka, settings).await
+    let waited = tokio::time::timeout(TIMEOUT, until_known(kafka, settings)).await;
+    waited.unwrap_or_else(|_| {
+        Err(TopicError::Unready(
+            "the new topics do not show up".to_owned(),
+        ))
+    })
+}
+
+/// A broker does not know at once what the controller has just made.
+async fn until_known(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
+    loop {
+        match check(kafka, settings).await {
+            Err(TopicError::Unready(cause)) => {
+                tracing::debug!(cause, "The topics are not known everywhere yet.");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            known @ (Ok(()) | Err(TopicError::Unfit { .. })) => return known,
+        }
+    }
 }
 
 /// Checks that both topics are there and keep what they are given.
 pub async fn check(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
-    let admin = admin(kafka)?;
-    let names = [
-        kafka.commands_topic.as_str(),
-        kafka.dead_letter_topic.as_str(),
+    let found = count_partitions(kafka, &kafka.commands_topic).await?;
+    count_partitions(kafka, &kafka.dead_letter_topic).await?;
+    if found != usize::from(settings.partitions) {
+        return Err(TopicError::Unfit {
+            topic: kafka.commands_topic.clone(),
+            problem: format!("has {found} partitions, not {}", settings.partitions),
+        });
+    }
+    check_configs(kafka, settings).await
+}
+
+async fn check_configs(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
+    let topics = [
+        (
+            kafka.commands_topic.as_str(),
+            Some(i64::from(settings.retention_days) * DAY_MS),
+        ),
+        (kafka.dead_letter_topic.as_str(), None),
     ];
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-    let specifiers = names.map(ResourceSpecifier::Topic);
-    let described = admin.describe_configs(&specifiers, &options).await?;
-    let retentions = [Some(i64::from(settings.retention_days) * DAY_MS), None];
-    for ((name, retention_min_ms), described) in names.into_iter().zip(retentions).zip(described) {
-        let config = described.map_err(|code| match code {
-            RDKafkaErrorCode::UnknownTopicOrPartition => {
-                TopicError::Unready(format!("the topic {name} is missing: run `holdfast setup`"))
-            }
-            code => TopicError::Unready(format!("the topic {name} cannot be described: {code}")),
+    let specifiers = topics.map(|(name, _)| ResourceSpecifier::Topic(name));
+    let described = admin(kafka)?
+        .describe_configs(&specifiers, &options)
+        .await?;
+    for ((name, retention_min_ms), described) in topics.into_iter().zip(described) {
+        let config = described.map_err(|code| {
+            TopicError::Unready(format!("the topic {name} cannot be described: {code}"))
         })?;
         let problem = |problem| TopicError::Unfit {
             topic: name.to_owned(),
@@ -123,7 +153,7 @@ pub async fn check(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<()
         };
         check_config(&config, retention_min_ms, settings).map_err(problem)?;
     }
-    check_partitions(admin, &kafka.commands_topic, settings.partitions).await
+    Ok(())
 }
 
 fn admin(kafka: &KafkaSettings) -> Result<AdminClient<DefaultClientContext>, TopicError> {
@@ -161,27 +191,20 @@ fn check_config(
     Ok(())
 }
 
-async fn check_partitions(
-    admin: AdminClient<DefaultClientContext>,
-    topic: &str,
-    partitions: u16,
-) -> Result<(), TopicError> {
-    let name = topic.to_owned();
+/// How many partitions the topic has; none means that it is missing, which describing it would
+/// not tell.
+async fn count_partitions(kafka: &KafkaSettings, topic: &str) -> Result<usize, TopicError> {
+    let (admin, name) = (admin(kafka)?, topic.to_owned());
     let count = move || {
         let metadata = admin.inner().fetch_metadata(Some(&name), TIMEOUT)?;
         let found = metadata.topics().iter().find(|t| t.name() == name);
         Ok::<_, KafkaError>(found.map_or(0, |t| t.partitions().len()))
     };
     let counted = tokio::task::spawn_blocking(count).await;
-    let counted = counted.map_err(|error| TopicError::Unready(error.to_string()))?;
-    match counted? {
+    match counted.map_err(|error| TopicError::Unready(error.to_string()))?? {
         0 => Err(TopicError::Unready(format!(
-            "the topic {topic} has no partitions yet"
+            "the topic {topic} is missing: run `holdfast setup`"
         ))),
-        found if found == usize::from(partitions) => Ok(()),
-        found => Err(TopicError::Unfit {
-            topic: topic.to_owned(),
-            problem: format!("has {found} partitions, not {partitions}"),
-        }),
+        found => Ok(found),
     }
 }

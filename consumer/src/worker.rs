@@ -63,7 +63,7 @@ pub struct Worker {
     pub(crate) burials: Burials,
     pub(crate) revocations: Vec<Revocation>,
     pub(crate) commit_at: Option<Instant>,
-    stopping: bool,
+    pub(crate) stopping: bool,
     fatal: Option<String>,
     pub(crate) faults: Faults,
 }
@@ -119,8 +119,11 @@ impl Worker {
             self.let_go();
             self.measure();
         }
-        self.fatal
-            .map_or(Ok(()), |cause| Err(WorkerError::Kafka(cause)))
+        match self.fatal {
+            Some(cause) => Err(WorkerError::Kafka(cause)),
+            None if self.stopping => Ok(()),
+            None => Err(WorkerError::Kafka("its polling thread has died".into())),
+        }
     }
 
     /// Drains what is there, at most a batch for each lane, and waits for nothing more.

@@ -7,5 +7,6 @@ mod gate;
 mod group;
 mod money;
 mod poison;
+mod process;
 mod support;
 mod trouble;
