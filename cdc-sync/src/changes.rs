@@ -4,7 +4,7 @@ use crate::document::is_visible;
 use crate::error::{Definite, FollowError};
 use crate::hazard::Hazard;
 use crate::rows::{OrderRow, RowError, read_id, read_row, read_version};
-use crate::transaction::OrdersTable;
+use crate::table::OrdersTable;
 use mysql_async::Value;
 use mysql_async::binlog::events::{Event, EventData, RowsEventData, TableMapEvent};
 use mysql_async::binlog::row::BinlogRow;

@@ -79,6 +79,14 @@ pub enum Hazard {
     Refused(String),
 }
 
+/// An event that the decoder cannot read, for this cause.
+pub fn unreadable(what: &'static str, cause: &(impl std::fmt::Display + ?Sized)) -> Hazard {
+    Hazard::Unreadable {
+        what,
+        cause: cause.to_string(),
+    }
+}
+
 /// Checks an event's CRC32, which the decoder never does. Events inside a compressed transaction have
 /// none; the event around them has.
 pub fn verify_checksum(event: &Event) -> Result<(), Hazard> {

@@ -33,4 +33,5 @@ pub mod settings;
 pub mod snapshot;
 pub mod source;
 pub mod statement;
+pub mod table;
 pub mod transaction;

@@ -5,14 +5,13 @@
 //! carried them. Whatever is not understood and might hide a row of ours is a [`Hazard`].
 
 use crate::gtid_set::{Gtid, Source};
-use crate::hazard::{Hazard, is_inner, verify_checksum};
-use crate::rows::Layout;
+use crate::hazard::{Hazard, is_inner, unreadable, verify_checksum};
 use crate::source::Shard;
 use crate::statement::{self, Statement};
+use crate::table::{OrdersTable, orders_table, table_id};
 use mysql_async::binlog::EventType;
 use mysql_async::binlog::events::{
-    Event, ExecuteLoadQueryEvent, GtidEvent, IncidentEvent, OptionalMetadataField, QueryEvent,
-    TableMapEvent,
+    Event, ExecuteLoadQueryEvent, GtidEvent, IncidentEvent, QueryEvent, TableMapEvent,
 };
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,17 +30,6 @@ pub enum Step {
     Completed(Gtid),
     /// A table or database of ours was emptied or dropped by this statement, in this transaction.
     Removed(String),
-}
-
-/// An `orders` table of ours as the stream describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OrdersTable {
-    /// Such as `orders-0`.
-    pub shard: String,
-    /// Its database.
-    pub schema: String,
-    /// Where our columns stand.
-    pub layout: Layout,
 }
 
 /// Where in the grammar the stream is.
@@ -237,25 +225,9 @@ impl Assembler {
         }
         let table = event.read_event::<TableMapEvent<'_>>();
         let table = table.map_err(|error| unreadable("table map", &error))?;
-        let ours = self.orders_table(&table)?;
+        let ours = orders_table(&self.shards, &table)?;
         self.tables.insert(id, ours.map(Arc::new));
         Ok(Step::Nothing)
-    }
-
-    fn orders_table(&self, table: &TableMapEvent<'_>) -> Result<Option<OrdersTable>, Hazard> {
-        let schema = table.database_name();
-        let Some(shard) = self.shards.iter().find(|shard| shard.schema == schema) else {
-            return Ok(None);
-        };
-        if table.table_name_raw() != b"orders" {
-            return Ok(None);
-        }
-        let layout = layout(table)?.ok_or_else(|| Hazard::NoColumnNames(schema.to_string()))?;
-        Ok(Some(OrdersTable {
-            shard: shard.name.to_string(),
-            schema: shard.schema.clone(),
-            layout,
-        }))
     }
 
     fn rows(&mut self, event: &Event) -> Result<Step, Hazard> {
@@ -277,30 +249,6 @@ impl Assembler {
     }
 }
 
-/// The number of the table: both table maps and rows begin with it, six bytes.
-pub fn table_id(event: &Event) -> Option<u64> {
-    let bytes: [u8; 6] = event.data().get(..6)?.try_into().ok()?;
-    let mut wide = [0; 8];
-    wide[..6].copy_from_slice(&bytes);
-    Some(u64::from_le_bytes(wide))
-}
-
-fn layout(table: &TableMapEvent<'_>) -> Result<Option<Layout>, Hazard> {
-    for field in table.iter_optional_meta() {
-        let field = field.map_err(|error| unreadable("table map", &error))?;
-        if let OptionalMetadataField::ColumnName(names) = field {
-            let names: Vec<_> = names
-                .iter_names()
-                .collect::<Result<_, _>>()
-                .map_err(|error| unreadable("table map", &error))?;
-            return Ok(Some(Layout::of_names(
-                names.iter().map(|name| name.name_raw()),
-            )));
-        }
-    }
-    Ok(None)
-}
-
 fn unknown_event(event: &Event, kind: u8) -> Result<Step, Hazard> {
     /// What a reader may pass over without understanding it.
     const IGNORABLE: u16 = 0x80;
@@ -314,12 +262,5 @@ fn incident(event: &Event) -> Hazard {
     match event.read_event::<IncidentEvent<'_>>() {
         Ok(incident) => Hazard::Incident(incident.message().into_owned()),
         Err(error) => Hazard::Incident(error.to_string()),
-    }
-}
-
-fn unreadable(what: &'static str, cause: &(impl std::fmt::Display + ?Sized)) -> Hazard {
-    Hazard::Unreadable {
-        what,
-        cause: cause.to_string(),
     }
 }

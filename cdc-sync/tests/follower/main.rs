@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod crash;
+mod freshness;
 mod live;
 mod orders;
 mod own_server;
