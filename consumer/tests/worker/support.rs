@@ -37,7 +37,7 @@ pub const BACK_OFFICE: Scope<'_> = Scope {
     merchant: None,
 };
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(300);
 
 /// 16 bytes that no other call of any test run gives.
 pub fn fresh() -> [u8; 16] {
