@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 /// More than any room of the worker holds.
-const BACKLOG: usize = 200_000;
+const BACKLOG: usize = 20_000;
 const MEMORY_KIB_MAX: u64 = 100 * 1024;
 
 struct Process {
@@ -24,7 +24,7 @@ impl Process {
         let admin = listener.local_addr().unwrap().to_string();
         drop(listener);
         let (kafka, stores) = (&own.settings.kafka, &own.stores_settings);
-        let child = Command::new("/tmp/hfc/consumer-rel")
+        let child = Command::new(env!("CARGO_BIN_EXE_consumer"))
             .env(
                 "HOLDFAST__STORES__ORDER_SHARDS",
                 stores.order_shards.join(","),
@@ -106,40 +106,9 @@ async fn a_backlog_is_drained_in_bounded_memory_and_a_signal_ends_it_in_order() 
             let wave: Vec<_> = (0..1_000).map(|_| command(payer, shop, 1)).collect();
             ids.extend(own.send_all(&wave).await);
         }
-        for change in [
-            &[][..],
-            &[
-                ("HOLDFAST__WORKER__ROOM_KIB_MAX", "4096"),
-                ("HOLDFAST__WORKER__FETCH_AHEAD_KIB_MAX", "4096"),
-            ][..],
-        ] {
-            let began = std::time::Instant::now();
-            let mut own = own.clone();
-            own.settings.worker.group_id += &change.len().to_string();
-            let process = Process::start(&own, change).await;
-            process.ready().await;
-            eprintln!("IDLE {}", process.memory_peak_kib());
-            own.all_committed().await;
-            eprintln!(
-                "PEAK {} after {:?}",
-                process.memory_peak_kib(),
-                began.elapsed()
-            );
-            let status =
-                std::fs::read_to_string(format!("/proc/{}/status", process.child.id().unwrap()))
-                    .unwrap();
-            eprintln!(
-                "{}",
-                status
-                    .lines()
-                    .filter(|l| l.starts_with("Rss"))
-                    .collect::<Vec<_>>()
-                    .join(" ")
-            );
-            process.signal("-TERM").await;
-        }
         let process = Process::start(&own, &[]).await;
         process.ready().await;
+        own.all_committed().await;
         let peak = process.memory_peak_kib();
         assert!(peak < MEMORY_KIB_MAX, "{peak} KiB");
         let metrics = process.get("/metrics").await.unwrap();

@@ -16,6 +16,7 @@ use futures_util::future::join_all;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
@@ -37,7 +38,7 @@ pub const BACK_OFFICE: Scope<'_> = Scope {
     merchant: None,
 };
 /// How long anything may take on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(300);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// 16 bytes that no other call of any test run gives.
 pub fn fresh() -> [u8; 16] {
@@ -317,10 +318,17 @@ impl Own {
     pub async fn ends(&self) -> Vec<i64> {
         let (topic, partitions) = self.topic();
         self.ask(move |consumer| {
-            let end = |partition| consumer.fetch_watermarks(&topic, partition, PATIENCE);
-            (0..partitions)
-                .map(|partition| end(partition).unwrap().1)
-                .collect()
+            // A new client may not know every partition at once.
+            let end = |partition| loop {
+                match consumer.fetch_watermarks(&topic, partition, PATIENCE) {
+                    Ok((_, end)) => return end,
+                    Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownPartition)) => {
+                        std::thread::sleep(Duration::from_millis(100));
+                    }
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            (0..partitions).map(end).collect()
         })
         .await
     }
