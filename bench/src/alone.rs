@@ -13,8 +13,9 @@ use crate::measured::{AloneRun, Run};
 use crate::order_requests as requests;
 use crate::samples::Latencies;
 
-/// Orders that fill caches and connections before the clock starts.
-const WARM_UP: usize = 20;
+/// Orders before the clock starts. They fill caches and connections, and let the virtual machines of
+/// Kafka and Elasticsearch compile what they run, which takes a whole core at first.
+const WARM_UP: usize = 400;
 
 /// Runs so many orders, one after the other, on one connection.
 pub async fn run(
