@@ -2,6 +2,7 @@
 
 use crate::batch::DeadLetter;
 use crate::document::Document;
+use crate::search_client::SearchError;
 use bytes::Bytes;
 use serde::Deserialize;
 
@@ -14,7 +15,7 @@ pub fn path(alias: &str) -> String {
 }
 
 /// The path of a bulk into an index that is no alias.
-pub fn dead_letter_path(index: &str) -> String {
+pub fn index_path(index: &str) -> String {
     format!("/{index}/_bulk?{ANSWER}")
 }
 
@@ -76,6 +77,7 @@ struct Answer {
 
 #[derive(Deserialize)]
 struct Item {
+    #[serde(alias = "create")]
     index: ItemResult,
 }
 
@@ -116,6 +118,22 @@ pub fn outcomes(answer: &[u8], requested: usize) -> Result<Vec<Outcome>, BadAnsw
         .into_iter()
         .map(|item| outcome(item.index))
         .collect())
+}
+
+/// Whether everything asked for is in the index: for what is never refused as a document.
+pub fn ensure_written(answer: &[u8], requested: usize) -> Result<(), SearchError> {
+    let outcomes =
+        outcomes(answer, requested).map_err(|error| SearchError::Transient(error.to_string()))?;
+    for outcome in outcomes {
+        match outcome {
+            Outcome::Written | Outcome::Newer => {}
+            Outcome::Transient(cause) => return Err(SearchError::Transient(cause)),
+            Outcome::Rejected(cause) | Outcome::Fatal(cause) => {
+                return Err(SearchError::Definite(cause));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn outcome(result: ItemResult) -> Outcome {
@@ -205,6 +223,26 @@ mod tests {
             outcomes(mixed, 2).unwrap(),
             [Outcome::Written, Outcome::Newer]
         );
+    }
+
+    #[test]
+    fn what_must_be_written_is_there_or_awaited_or_refused() {
+        let one = |status: u16, kind: &str| {
+            let answer = format!(
+                r#"{{"errors":true,"items":[{{"create":{{"status":{status},"error":{{"type":"{kind}","reason":"r"}}}}}}]}}"#
+            );
+            ensure_written(answer.as_bytes(), 1)
+        };
+        assert_eq!(one(409, "version_conflict_engine_exception"), Ok(()));
+        let overload = one(429, "es_rejected_execution_exception").unwrap_err();
+        assert!(overload.is_transient());
+        for (status, kind) in [
+            (400, "strict_dynamic_mapping_exception"),
+            (403, "cluster_block_exception"),
+        ] {
+            assert!(!one(status, kind).unwrap_err().is_transient(), "{kind}");
+        }
+        assert!(ensure_written(b"", 1).unwrap_err().is_transient());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
 use crate::position::{NEVER, ensure_placeholders};
+use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
 use crate::session::{Claims, Session, definite};
 use crate::settings::Settings;
@@ -38,10 +39,13 @@ pub async fn run(
         return Ok(());
     }
     let (claims, lag) = (Claims::default(), Lag::default());
+    let interval = Duration::from_millis(settings.follower.freshness_interval_ms);
+    let refresher = Refresher::new(client.clone(), interval);
     let mut streams = JoinSet::new();
     for server in servers {
         let (settings, client, health) = (settings.clone(), client.clone(), health.clone());
         let (claims, lag, stop) = (claims.clone(), lag.clone(), stop.clone());
+        let refresher = refresher.clone();
         lag.as_of(&server.label, NEVER);
         streams.spawn(async move {
             let session = Session {
@@ -51,6 +55,7 @@ pub async fn run(
                 health: &health,
                 claims: &claims,
                 lag: &lag,
+                refresher: &refresher,
                 stop: &stop,
             };
             let ended = supervise(&session).await;

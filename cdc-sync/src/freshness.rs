@@ -1,14 +1,16 @@
-//! Writes down, twice a second, which transactions the index holds and how fresh a search is.
+//! Writes down, once an interval, which transactions the index holds and how fresh a search is.
 //!
 //! How it stays honest: a watermark is read from the server, an instant and all that was committed
 //! before it. Once all of that is acknowledged and refreshed, so that a search finds it, `as_of` is
 //! that instant, and the next watermark is read. A follower that lags, or is gone, leaves an old one.
+//! All streams do this at the same instants, so that one refresh serves them all.
 
 use crate::error::FollowError;
 use crate::examine::{Watermark, watermark};
 use crate::gtid_set::GtidSet;
 use crate::lag::Lag;
-use crate::position::{SavedPosition, remove_superseded, save};
+use crate::position::{SavedPosition, save};
+use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
 use crate::search_writer::{Applied, now};
 use crate::session::Session;
@@ -16,10 +18,8 @@ use crate::settings::FollowerSettings;
 use crate::source::Server;
 use metrics::gauge;
 use mysql_async::Conn;
-use reqwest::Method;
 use std::time::Duration;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Keeps the saved position of one server.
@@ -28,12 +28,9 @@ pub struct Keeper<'a> {
     server: &'a Server,
     settings: &'a FollowerSettings,
     lag: &'a Lag,
+    refresher: &'a Refresher,
     saved: SavedPosition,
     pending: Option<Watermark>,
-    /// How many documents were written when the index was last refreshed. `None` before the first
-    /// time: an earlier attempt may have written some and gone.
-    refreshed_documents: Option<u64>,
-    supersedes: bool,
     conn: Option<Conn>,
     trouble: Option<String>,
 }
@@ -51,10 +48,9 @@ impl<'a> Keeper<'a> {
             server: session.server,
             settings: &session.settings.follower,
             lag: session.lag,
+            refresher: session.refresher,
             saved,
             pending: reached,
-            refreshed_documents: None,
-            supersedes: true,
             conn: Some(conn),
             trouble: None,
         }
@@ -64,23 +60,17 @@ impl<'a> Keeper<'a> {
     /// Elasticsearch refuses for good.
     pub async fn run(
         mut self,
-        mut applied: watch::Receiver<Applied>,
+        applied: watch::Receiver<Applied>,
         done: &CancellationToken,
     ) -> Result<(), FollowError> {
-        let interval = Duration::from_millis(self.settings.freshness_interval_ms);
         while !done.is_cancelled() {
-            let next = Instant::now() + interval;
             self.next_watermark().await;
             tokio::select! {
-                () = done.cancelled() => {}
-                _ = tokio::time::timeout_at(next, reached(&mut applied, self.pending.as_ref())) => {}
+                () = done.cancelled() => break,
+                () = self.refresher.next_tick() => {}
             }
             let now = applied.borrow().clone();
             self.tick(&now).await?;
-            tokio::select! {
-                () = done.cancelled() => {}
-                () = tokio::time::sleep_until(next) => {}
-            }
         }
         let last = applied.borrow().clone();
         self.tick(&last).await
@@ -129,33 +119,18 @@ impl<'a> Keeper<'a> {
         next.position = applied.position.to_string();
         let is_reached = is_reached(self.pending.as_ref(), &applied.position);
         if is_reached {
-            self.refresh(applied.documents).await?;
+            self.refresher.refresh_after(applied.documents_at).await?;
             next.as_of = self
                 .pending
                 .take()
                 .map_or(next.as_of, |watermark| watermark.at);
         }
-        if next == self.saved && !self.supersedes {
+        if next == self.saved {
             return Ok(());
         }
         next.saved_at = now();
         save(self.client, &next).await?;
         self.saved = next;
-        if self.supersedes {
-            remove_superseded(self.client, &self.saved).await?;
-            self.supersedes = false;
-        }
-        Ok(())
-    }
-
-    /// Makes what was written findable; nothing to do where nothing was written since.
-    async fn refresh(&mut self, documents: u64) -> Result<(), SearchError> {
-        if self.refreshed_documents == Some(documents) {
-            return Ok(());
-        }
-        let path = format!("/{}/_refresh", self.client.names().alias);
-        self.client.json(Method::POST, &path, None).await?;
-        self.refreshed_documents = Some(documents);
         Ok(())
     }
 
@@ -173,17 +148,6 @@ impl<'a> Keeper<'a> {
 
 fn is_reached(pending: Option<&Watermark>, position: &GtidSet) -> bool {
     pending.is_some_and(|watermark| position.contains(&watermark.executed))
-}
-
-async fn reached(applied: &mut watch::Receiver<Applied>, pending: Option<&Watermark>) {
-    let reached = applied
-        .wait_for(|applied| is_reached(pending, &applied.position))
-        .await
-        .is_ok();
-    if !reached {
-        // The writer has ended, which the session says through `done`.
-        std::future::pending::<()>().await;
-    }
 }
 
 #[cfg(test)]

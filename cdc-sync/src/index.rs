@@ -113,7 +113,8 @@ fn orders() -> Value {
     })
 }
 
-/// A position may be longer than an indexed keyword; it is only ever read whole.
+/// A position may be longer than an indexed keyword; it is only ever read whole, and by its id. So no
+/// refresh interval is named: an index that nobody searches is not refreshed.
 fn positions() -> Value {
     let (keyword, time) = (
         json!({ "type": "keyword" }),
@@ -121,7 +122,7 @@ fn positions() -> Value {
     );
     let stored = json!({ "type": "keyword", "index": false, "doc_values": false });
     json!({
-        "settings": settings(),
+        "settings": { "number_of_shards": 1, "auto_expand_replicas": "0-1" },
         "mappings": { "dynamic": "strict", "properties": {
             "server": keyword, "address": keyword, "shards": keyword, "index_uuid": keyword,
             "position": stored, "as_of": time, "saved_at": time,

@@ -24,6 +24,7 @@ pub mod index;
 pub mod lag;
 pub mod position;
 pub mod preflight;
+pub mod refresher;
 pub mod replication;
 pub mod rows;
 pub mod search_client;

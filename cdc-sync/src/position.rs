@@ -1,26 +1,28 @@
-//! Positions, kept in the index beside the documents: one document per server, with how fresh the
-//! index is for that server's orders.
+//! Positions, kept in the index beside the documents: one for each order shard, with how fresh the
+//! index is for that shard's orders.
 //!
-//! Readers take the oldest `as_of` of all documents, so there is always one for each shard: a shard
-//! whose server was never reached has a placeholder as old as time.
+//! A server's shards share one position, which is written under the name of each of them. So another
+//! server that takes a shard over also takes its position over, and readers, who know the shards, ask
+//! by name and need no refresh. They take the oldest `as_of`, so there is always one for each shard:
+//! one that was never followed has a placeholder as old as time.
 
+use crate::bulk;
 use crate::gtid_set::GtidSet;
 use crate::search_client::{SearchClient, SearchError};
+use crate::search_writer::now;
 use crate::source::Server;
+use bytes::Bytes;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// The `as_of` of what was never seen.
 pub const NEVER: &str = "1970-01-01T00:00:00.000000Z";
 
-/// How many servers one follower can have positions for.
-const POSITIONS_MAX: u16 = 1000;
-
-/// What is saved of one server; its `_id` is the server's uuid.
+/// What is saved of one server, under the name of each of its shards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPosition {
-    /// `@@server_uuid`, or the name of a shard that was never reached.
+    /// `@@server_uuid`; empty in a placeholder.
     pub server: String,
     /// Where it was reached.
     pub address: String,
@@ -36,64 +38,40 @@ pub struct SavedPosition {
     pub saved_at: String,
 }
 
-/// Every saved position.
-pub async fn load_all(client: &SearchClient) -> Result<Vec<SavedPosition>, SearchError> {
-    let index = &client.names().follower_index;
-    client
-        .json(Method::POST, &format!("/{index}/_refresh"), None)
-        .await?;
-    let path = format!("/{index}/_search?size={POSITIONS_MAX}");
-    let answer = client.json(Method::GET, &path, None).await?;
-    let hits = answer["hits"]["hits"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    hits.into_iter().map(read).collect()
+#[derive(Deserialize)]
+struct Answer {
+    docs: Vec<Found>,
 }
 
-fn read(mut hit: Value) -> Result<SavedPosition, SearchError> {
-    serde_json::from_value(hit["_source"].take()).map_err(|error| {
-        SearchError::Definite(format!(
-            "the position {} cannot be read: {error}",
-            hit["_id"]
-        ))
-    })
+#[derive(Deserialize)]
+struct Found {
+    #[serde(rename = "_source")]
+    saved: Option<SavedPosition>,
+    error: Option<serde_json::Value>,
 }
 
-/// Writes one position, at once for whoever searches: readers ask for the oldest of all.
-pub async fn save(client: &SearchClient, saved: &SavedPosition) -> Result<(), SearchError> {
-    let index = &client.names().follower_index;
-    let path = format!("/{index}/_doc/{}?refresh=true", saved.server);
-    let body = json!(saved);
-    client
-        .json(Method::PUT, &path, Some(&body))
-        .await
-        .map(|_| ())
-}
-
-/// Removes the positions of other servers that held these shards before.
-pub async fn remove_superseded(
+/// What is saved of each of these shards, in their order.
+pub async fn load(
     client: &SearchClient,
-    saved: &SavedPosition,
-) -> Result<(), SearchError> {
-    for old in superseded(&load_all(client).await?, saved) {
-        let path = format!("/{}/_doc/{old}", client.names().follower_index);
-        match client.json(Method::DELETE, &path, None).await {
-            Ok(_) => tracing::info!(server = old, "An earlier server's position is removed."),
-            Err(SearchError::Definite(text)) if text.contains("status 404") => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
+    shards: &[String],
+) -> Result<Vec<Option<SavedPosition>>, SearchError> {
+    let path = format!("/{}/_mget", client.names().follower_index);
+    let body = json!({ "ids": shards });
+    let answer = client.json(Method::POST, &path, Some(&body)).await?;
+    let answer: Answer = serde_json::from_value(answer).map_err(|error| {
+        SearchError::Definite(format!("the saved positions cannot be read: {error}"))
+    })?;
+    let saved = |found: Found| match found.error {
+        Some(error) => Err(SearchError::Transient(error.to_string())),
+        None => Ok(found.saved),
+    };
+    answer.docs.into_iter().map(saved).collect()
 }
 
-fn superseded(all: &[SavedPosition], saved: &SavedPosition) -> Vec<String> {
-    let shares = |old: &&SavedPosition| old.shards.iter().any(|s| saved.shards.contains(s));
-    let others = all.iter().filter(|old| old.server != saved.server);
-    others
-        .filter(shares)
-        .map(|old| old.server.clone())
-        .collect()
+/// Writes a server's position for each of its shards.
+pub async fn save(client: &SearchClient, saved: &SavedPosition) -> Result<(), SearchError> {
+    let shards = saved.shards.iter();
+    write(client, "index", shards.map(|shard| (shard, saved))).await
 }
 
 /// Makes a placeholder for each shard that no position speaks for.
@@ -101,24 +79,46 @@ pub async fn ensure_placeholders(
     client: &SearchClient,
     servers: &[Server],
 ) -> Result<(), SearchError> {
-    let all = load_all(client).await?;
     let shards = servers.iter().flat_map(|server| &server.shards);
-    for shard in shards.map(|shard| shard.name.to_string()) {
-        if all.iter().any(|saved| saved.shards.contains(&shard)) {
-            continue;
-        }
-        let placeholder = SavedPosition {
-            server: format!("unseen-{shard}"),
-            address: String::new(),
-            shards: vec![shard],
-            index_uuid: String::new(),
-            position: String::new(),
-            as_of: NEVER.to_owned(),
-            saved_at: crate::search_writer::now(),
-        };
-        save(client, &placeholder).await?;
+    let placeholders: Vec<(String, SavedPosition)> = shards
+        .map(|shard| shard.name.to_string())
+        .map(|shard| (shard.clone(), placeholder(shard)))
+        .collect();
+    let documents = placeholders.iter().map(|(shard, saved)| (shard, saved));
+    write(client, "create", documents).await
+}
+
+fn placeholder(shard: String) -> SavedPosition {
+    SavedPosition {
+        server: String::new(),
+        address: String::new(),
+        shards: vec![shard],
+        index_uuid: String::new(),
+        position: String::new(),
+        as_of: NEVER.to_owned(),
+        saved_at: now(),
     }
-    Ok(())
+}
+
+/// Writes documents under these names, in one request; `create` leaves alone what is there.
+async fn write<'a>(
+    client: &SearchClient,
+    operation: &str,
+    documents: impl ExactSizeIterator<Item = (&'a String, &'a SavedPosition)>,
+) -> Result<(), SearchError> {
+    let count = documents.len();
+    let lines: String = documents
+        .map(|(id, saved)| {
+            format!(
+                "{}\n{}\n",
+                json!({ operation: { "_id": id } }),
+                json!(saved)
+            )
+        })
+        .collect();
+    let path = bulk::index_path(&client.names().follower_index);
+    let answer = client.bulk(&path, Bytes::from(lines)).await?;
+    bulk::ensure_written(&answer, count)
 }
 
 /// Where to begin on a server.
@@ -138,38 +138,31 @@ pub enum Start {
     },
 }
 
-/// What the saved positions say about this server. A server that took over from another goes on from
-/// the other's position, if it has executed all of it; that is for the caller to ask.
-pub fn start(all: &[SavedPosition], uuid: &str, shards: &[String], index_uuid: &str) -> Start {
-    let covers = |saved: &&SavedPosition| shards.iter().all(|s| saved.shards.contains(s));
-    let own = all.iter().find(|saved| saved.server == uuid);
-    let other = || {
-        all.iter()
-            .find(|saved| covers(saved) && !saved.position.is_empty())
+/// What is saved of a server's shards says where to begin on it. It need not have been saved by this
+/// server: one that took over goes on from its predecessor's position, if it has executed all of it;
+/// that is for the caller to ask.
+pub fn start(saved: &[Option<SavedPosition>], index_uuid: &str) -> Start {
+    let snapshot = |why| Start::Snapshot { why };
+    let is_followed = |saved: &&SavedPosition| !saved.position.is_empty();
+    let shards = saved.iter().map(|saved| saved.as_ref().filter(is_followed));
+    let Some(saved) = shards.collect::<Option<Vec<&SavedPosition>>>() else {
+        return snapshot("no position is saved for a shard of this server");
     };
-    let Some(saved) = own.or_else(other) else {
-        return Start::Snapshot {
-            why: "no position is saved for this server",
-        };
+    let Some(oldest) = saved.iter().min_by_key(|saved| &saved.as_of) else {
+        return snapshot("no position is saved for this server");
     };
-    if !covers(&saved) {
-        return Start::Snapshot {
-            why: "the server holds a shard that the saved position does not speak for",
-        };
+    if saved.iter().any(|saved| saved.index_uuid != index_uuid) {
+        return snapshot("the index is not the one that the saved position speaks of");
     }
-    if saved.index_uuid != index_uuid {
-        return Start::Snapshot {
-            why: "the index is not the one that the saved position speaks of",
-        };
+    if saved.iter().any(|saved| saved.position != oldest.position) {
+        return snapshot("the shards of this server were saved at different positions");
     }
-    match saved.position.parse::<GtidSet>() {
+    match oldest.position.parse::<GtidSet>() {
         Ok(position) => Start::Resume {
             position,
-            as_of: saved.as_of.clone(),
+            as_of: oldest.as_of.clone(),
         },
-        Err(_) => Start::Snapshot {
-            why: "the saved position cannot be read",
-        },
+        Err(_) => snapshot("the saved position cannot be read"),
     }
 }
 
@@ -178,68 +171,58 @@ mod tests {
     use super::*;
 
     const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
+    const LATER: &str = "2026-11-21T09:05:07.000042Z";
 
-    fn saved(server: &str, shards: &[&str]) -> SavedPosition {
+    fn saved(position: &str) -> SavedPosition {
         SavedPosition {
-            server: server.into(),
+            server: UUID.into(),
             address: "127.0.0.1:3306".into(),
-            shards: shards.iter().map(|&s| s.to_owned()).collect(),
+            shards: vec!["orders-0".into(), "orders-2".into()],
             index_uuid: "i1".into(),
-            position: format!("{UUID}:1-9"),
-            as_of: NEVER.into(),
-            saved_at: NEVER.into(),
+            position: position.into(),
+            as_of: LATER.into(),
+            saved_at: LATER.into(),
         }
     }
 
-    fn begin(all: &[SavedPosition], shards: &[&str], index: &str) -> Start {
-        let shards: Vec<String> = shards.iter().map(|&s| s.to_owned()).collect();
-        start(all, UUID, &shards, index)
+    fn at(numbers: &str) -> Option<SavedPosition> {
+        Some(saved(&format!("{UUID}:{numbers}")))
     }
 
     #[test]
-    fn a_saved_position_is_resumed() {
-        let all = [saved(UUID, &["orders-0"])];
-        assert!(matches!(
-            begin(&all, &["orders-0"], "i1"),
-            Start::Resume { .. }
-        ));
-    }
-
-    #[test]
-    fn without_a_position_for_these_shards_in_this_index_there_is_a_snapshot() {
-        let own = [saved(UUID, &["orders-0"])];
-        let placeholder = SavedPosition {
-            position: String::new(),
-            ..saved("unseen-orders-0", &["orders-0"])
-        };
-        for (all, shards, index) in [
-            (&[][..], &["orders-0"][..], "i1"),
-            (&own[..], &["orders-0"][..], "i2"),
-            (&own[..], &["orders-0", "orders-1"][..], "i1"),
-            (&[placeholder][..], &["orders-0"][..], "i1"),
+    fn a_position_that_all_shards_agree_on_is_resumed_as_fresh_as_the_oldest() {
+        let mut older = saved(&format!("{UUID}:1-9"));
+        older.as_of = NEVER.into();
+        for (saved, as_of) in [
+            (vec![at("1-9")], LATER),
+            (vec![at("1-9"), at("1-9")], LATER),
+            (vec![at("1-9"), Some(older)], NEVER),
         ] {
-            assert!(matches!(begin(all, shards, index), Start::Snapshot { .. }));
+            let expected = Start::Resume {
+                position: format!("{UUID}:1-9").parse().unwrap(),
+                as_of: as_of.into(),
+            };
+            assert_eq!(start(&saved, "i1"), expected);
         }
     }
 
     #[test]
-    fn a_server_that_took_over_begins_at_its_predecessors_position() {
-        let all = [saved("another", &["orders-0"])];
-        assert!(matches!(
-            begin(&all, &["orders-0"], "i1"),
-            Start::Resume { .. }
-        ));
-    }
-
-    #[test]
-    fn a_position_supersedes_those_that_share_a_shard_with_it() {
-        let own = saved(UUID, &["orders-0", "orders-2"]);
-        let all = [
-            own.clone(),
-            saved("old", &["orders-0"]),
-            saved("unseen-orders-2", &["orders-2"]),
-            saved("other", &["orders-1"]),
-        ];
-        assert_eq!(superseded(&all, &own), ["old", "unseen-orders-2"]);
+    fn whatever_the_shards_do_not_agree_on_means_a_snapshot() {
+        let placeholder = || Some(placeholder("orders-0".into()));
+        for (saved, index, says) in [
+            (vec![], "i1", "no position"),
+            (vec![None], "i1", "no position"),
+            (vec![placeholder()], "i1", "no position"),
+            (vec![at("1-9"), None], "i1", "no position"),
+            (vec![placeholder(), at("1-9")], "i1", "no position"),
+            (vec![at("1-9"), at("1-9")], "i2", "the index"),
+            (vec![at("1-9"), at("1-8")], "i1", "different positions"),
+            (vec![Some(saved("1-9"))], "i1", "cannot be read"),
+        ] {
+            let Start::Snapshot { why } = start(&saved, index) else {
+                panic!("{saved:?} is resumed");
+            };
+            assert!(why.contains(says), "{why}");
+        }
     }
 }

@@ -18,12 +18,22 @@ use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
 
 /// What the index has acknowledged.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Applied {
     /// Every transaction whose documents are all in the index.
     pub position: GtidSet,
-    /// How many documents were written by this process; tells whether a refresh is due.
-    pub documents: u64,
+    /// When documents were last acknowledged: a refresh that starts later makes all of them found.
+    pub documents_at: Instant,
+}
+
+impl Applied {
+    /// What is known before anything was sent: an earlier attempt may just have written documents.
+    pub fn at(position: GtidSet) -> Self {
+        Self {
+            position,
+            documents_at: Instant::now(),
+        }
+    }
 }
 
 /// Writes to one index on behalf of one stream.
@@ -40,7 +50,6 @@ struct Rest {
     again: Vec<Document>,
     cause: String,
     rejected: Vec<DeadLetter>,
-    written: u64,
 }
 
 impl SearchWriter {
@@ -67,27 +76,28 @@ impl SearchWriter {
     ) -> Result<(), FollowError> {
         while let Some(batch) = batches.recv().await {
             let (documents, dead_letters, transactions) = batch.into_parts();
-            let written = self.write(documents, dead_letters).await?;
+            let has_documents = !documents.is_empty();
+            self.write(documents, dead_letters).await?;
             applied.send_modify(|applied| {
                 applied.position.merge(&transactions);
-                applied.documents += written;
+                if has_documents {
+                    applied.documents_at = Instant::now();
+                }
             });
         }
         Ok(())
     }
 
-    /// Writes all of it, however long that takes. Answers how many documents changed the index.
+    /// Writes all of it, however long that takes.
     async fn write(
         &self,
         mut documents: Vec<Document>,
         dead_letters: Vec<DeadLetter>,
-    ) -> Result<u64, FollowError> {
+    ) -> Result<(), FollowError> {
         let mut trouble = Trouble::new(self);
         self.keep(dead_letters, &mut trouble).await?;
-        let mut written = 0;
         while !documents.is_empty() {
             let rest = self.attempt(documents).await?;
-            written += rest.written;
             self.keep(rest.rejected, &mut trouble).await?;
             documents = rest.again;
             if documents.is_empty() {
@@ -96,7 +106,7 @@ impl SearchWriter {
                 trouble.wait(&rest.cause).await;
             }
         }
-        Ok(written)
+        Ok(())
     }
 
     async fn attempt(&self, documents: Vec<Document>) -> Result<Rest, FollowError> {
@@ -123,10 +133,10 @@ impl SearchWriter {
 
     fn sort(&self, documents: Vec<Document>, outcomes: Vec<Outcome>) -> Result<Rest, FollowError> {
         let mut rest = Rest::default();
-        let mut newer = 0;
+        let (mut written, mut newer) = (0, 0);
         for (document, outcome) in documents.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Written => rest.written += 1,
+                Outcome::Written => written += 1,
                 Outcome::Newer => newer += 1,
                 Outcome::Transient(cause) => {
                     rest.cause = cause;
@@ -136,8 +146,7 @@ impl SearchWriter {
                 Outcome::Fatal(cause) => return Err(Definite::Search(cause).into()),
             }
         }
-        counter!("follower_documents_total", "stream" => self.label.clone())
-            .increment(rest.written);
+        counter!("follower_documents_total", "stream" => self.label.clone()).increment(written);
         counter!("follower_documents_older_total", "stream" => self.label.clone()).increment(newer);
         Ok(rest)
     }
@@ -157,39 +166,20 @@ impl SearchWriter {
         }
         counter!("follower_dead_letters_total", "stream" => self.label.clone())
             .increment(letters.len() as u64);
-        let path = bulk::dead_letter_path(&dead_letter_index(self.client.names()));
+        let path = bulk::index_path(&dead_letter_index(self.client.names()));
         let body =
             bulk::encode_dead_letters(&letters).map_err(|e| Definite::Search(e.to_string()))?;
         loop {
-            let cause = match self.client.bulk(&path, body.clone()).await {
-                Ok(answer) => match first_failure(&answer, letters.len())? {
-                    None => return Ok(()),
-                    Some(cause) => cause,
-                },
-                Err(SearchError::Transient(cause)) => cause,
-                Err(error @ SearchError::Definite(_)) => return Err(error.into()),
-            };
-            trouble.wait(&cause).await;
-        }
-    }
-}
-
-/// `None` when every letter is kept; why to try again otherwise.
-fn first_failure(answer: &[u8], letters: usize) -> Result<Option<String>, FollowError> {
-    let outcomes = match bulk::outcomes(answer, letters) {
-        Ok(outcomes) => outcomes,
-        Err(error) => return Ok(Some(error.to_string())),
-    };
-    for outcome in outcomes {
-        match outcome {
-            Outcome::Written | Outcome::Newer => {}
-            Outcome::Transient(cause) => return Ok(Some(cause)),
-            Outcome::Rejected(cause) | Outcome::Fatal(cause) => {
-                return Err(Definite::Search(format!("a dead letter: {cause}")).into());
+            let answer = self.client.bulk(&path, body.clone()).await;
+            match answer.and_then(|answer| bulk::ensure_written(&answer, letters.len())) {
+                Ok(()) => return Ok(()),
+                Err(SearchError::Transient(cause)) => trouble.wait(&cause).await,
+                Err(SearchError::Definite(cause)) => {
+                    return Err(Definite::Search(format!("a dead letter: {cause}")).into());
+                }
             }
         }
     }
-    Ok(None)
 }
 
 fn rejected(document: Document, reason: String) -> DeadLetter {

@@ -8,8 +8,9 @@ use crate::gtid_set::GtidSet;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
-use crate::position::{NEVER, SavedPosition, Start, load_all, start};
+use crate::position::{NEVER, SavedPosition, Start, load, start};
 use crate::preflight::{PositionState, PreflightError};
+use crate::refresher::Refresher;
 use crate::replication::{Reader, open_stream};
 use crate::search_client::SearchClient;
 use crate::search_writer::{Applied, SearchWriter, now};
@@ -58,6 +59,8 @@ pub struct Session<'a> {
     pub claims: &'a Claims,
     /// Where it says how fresh search is.
     pub lag: &'a Lag,
+    /// What makes documents found, for all streams.
+    pub refresher: &'a Refresher,
     /// Asks it to stop.
     pub stop: &'a CancellationToken,
 }
@@ -114,11 +117,10 @@ impl Session<'_> {
             .iter()
             .map(|s| s.name.to_string())
             .collect();
-        let all = load_all(self.client).await?;
-        let start = start(&all, &uuid, &shards, &index_uuid);
-        let start = self
-            .judged(conn, start, all.iter().any(|saved| saved.server == uuid))
-            .await?;
+        let found = load(self.client, &shards).await?;
+        let is_own = found.iter().flatten().any(|saved| saved.server == uuid);
+        let start = start(&found, &index_uuid);
+        let start = self.judged(conn, start, is_own).await?;
         let as_of = match &start {
             Start::Resume { as_of, .. } => as_of.clone(),
             Start::Snapshot { .. } => NEVER.to_owned(),
@@ -178,7 +180,7 @@ impl Session<'_> {
         let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
         let watermark = watermark(conn, timeout).await?;
         let (sender, receiver) = mpsc::channel(1);
-        let (applied, _) = watch::channel(Applied::default());
+        let (applied, _) = watch::channel(Applied::at(GtidSet::default()));
         let writer = self.writer();
         let copied = tokio::select! {
             both = async {
@@ -204,10 +206,7 @@ impl Session<'_> {
         let opening = open_stream(self.server, follower, &beginning.position);
         let mut stream = within(timeout, opening).await?;
         let (sender, receiver) = mpsc::channel(1);
-        let (applied_by, applied) = watch::channel(Applied {
-            position: beginning.position,
-            documents: 0,
-        });
+        let (applied_by, applied) = watch::channel(Applied::at(beginning.position));
         let keeper = Keeper::new(self, beginning.saved, beginning.reached, conn);
         let writer = self.writer();
         let (halt, done) = (self.stop.child_token(), CancellationToken::new());

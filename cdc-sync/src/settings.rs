@@ -1,6 +1,5 @@
 //! The follower's settings: `default.toml`, a file, the environment.
 
-use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use service::admin::AdminSettings;
 use service::logs::LogSettings;
@@ -26,12 +25,6 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// The log.
     pub log: LogSettings,
-    /// Another service's section, passed by a shared environment.
-    #[serde(default, skip_serializing)]
-    pub kafka: Option<IgnoredAny>,
-    /// Another service's section, passed by a shared environment.
-    #[serde(default, skip_serializing)]
-    pub redis: Option<IgnoredAny>,
 }
 
 /// Section `[stores]`, as far as the follower reads it.

@@ -1,7 +1,9 @@
 //! What an operator asks Elasticsearch: documents by id, documents in order of their ids, and how
 //! fresh the index is.
 
+use crate::settings::Settings;
 use chrono::{DateTime, Utc};
+use domain::{ShardName, StoreKind};
 use reqwest::{Client, Method, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -12,6 +14,8 @@ use service::search::SearchSettings;
 pub struct SearchIndex {
     http: Client,
     settings: SearchSettings,
+    /// The follower keeps a document under each one's name.
+    order_shards: Vec<String>,
 }
 
 /// Why the index did not answer.
@@ -59,14 +63,14 @@ pub struct Document {
 }
 
 #[derive(Deserialize)]
-struct Found {
-    docs: Vec<MaybeDocument>,
+struct Found<T> {
+    docs: Vec<MaybeDocument<T>>,
 }
 
 #[derive(Deserialize)]
-struct MaybeDocument {
-    #[serde(rename = "_source", default)]
-    source: Option<Document>,
+struct MaybeDocument<T> {
+    #[serde(rename = "_source")]
+    source: Option<T>,
 }
 
 #[derive(Deserialize)]
@@ -95,7 +99,9 @@ const PAGE: usize = 1_000;
 
 impl SearchIndex {
     /// The index that the settings name.
-    pub fn new(settings: &SearchSettings) -> Result<Self, SearchError> {
+    pub fn new(settings: &Settings) -> Result<Self, SearchError> {
+        let order_urls = settings.stores.urls(StoreKind::Orders);
+        let settings = &settings.search;
         let mut builder = Client::builder().timeout(settings.request_timeout());
         if let Some(path) = &settings.ca_file {
             let authority = reqwest::Certificate::from_pem(&std::fs::read(path)?)?;
@@ -104,6 +110,7 @@ impl SearchIndex {
         Ok(Self {
             http: builder.build()?,
             settings: settings.clone(),
+            order_shards: (0..).zip(order_urls).map(|(n, _)| order_shard(n)).collect(),
         })
     }
 
@@ -116,7 +123,7 @@ impl SearchIndex {
         let answer = self
             .ask(Method::POST, &path, &json!({ "ids": ids }))
             .await?;
-        let found: Found = serde_json::from_value(answer)?;
+        let found: Found<Document> = serde_json::from_value(answer)?;
         Ok(found.docs.into_iter().map(|doc| doc.source).collect())
     }
 
@@ -137,19 +144,16 @@ impl SearchIndex {
         Ok(page.hits.hits.into_iter().map(|hit| hit.source).collect())
     }
 
-    /// Up to when everything committed is in the index; none while no follower has ever run.
+    /// Up to when everything committed is in the index; none while a shard was never followed.
     pub async fn as_of(&self) -> Result<Option<DateTime<Utc>>, SearchError> {
-        let path = format!("/{}/_search", self.settings.follower_index);
-        let query = json!({ "size": 100, "query": { "match_all": {} } });
-        let answer = match self.ask(Method::POST, &path, &query).await {
-            Err(SearchError::Refused {
-                status: StatusCode::NOT_FOUND,
-                ..
-            }) => return Ok(None),
-            answer => answer?,
-        };
-        let page: Page<Follower> = serde_json::from_value(answer)?;
-        Ok(page.hits.hits.iter().map(|hit| hit.source.as_of).min())
+        let path = format!("/{}/_mget", self.settings.follower_index);
+        let query = json!({ "ids": self.order_shards });
+        let answer = self.ask(Method::POST, &path, &query).await?;
+        let found: Found<Follower> = serde_json::from_value(answer)?;
+        let times = found.docs.into_iter().map(|doc| Some(doc.source?.as_of));
+        let times: Option<Vec<DateTime<Utc>>> = times.collect();
+        let oldest = times.and_then(|times| times.into_iter().min());
+        Ok(oldest.filter(|oldest| *oldest > DateTime::UNIX_EPOCH))
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Value, SearchError> {
@@ -166,4 +170,9 @@ impl SearchIndex {
         }
         Ok(serde_json::from_str(&body)?)
     }
+}
+
+fn order_shard(index: u16) -> String {
+    let store = StoreKind::Orders;
+    ShardName { store, index }.to_string()
 }

@@ -60,6 +60,8 @@ impl App {
         let cursor_key = read_key(&settings.cursors.key_file, "cursors.key_file")?;
         let instance = format!("api-{:016x}", rand::random::<u64>());
         let http = &settings.http;
+        let keep_alive_s = settings.cursors.keep_alive_s;
+        let order_shards = stores.orders.shards();
         Ok(Self(Arc::new(Handles {
             authenticator: Authenticator::new(KeySet::load(&settings.auth)?, &settings.auth),
             id_key: IdKey::from_hex(&id_key)?,
@@ -71,7 +73,7 @@ impl App {
             local_claims: LocalClaims::new(settings.idempotency.accepted_max),
             markers: MarkerStore::new(&settings.redis, &settings.idempotency)?,
             outcomes: OutcomeWait::new(instance, &settings.waiting),
-            search: SearchClient::new(&settings.search, settings.cursors.keep_alive_s)?,
+            search: SearchClient::new(&settings.search, keep_alive_s, &order_shards)?,
             readiness: Readiness::waiting_for(&["kafka"]),
             requests: Semaphore::new(http.requests_max),
             waiting_requests: Semaphore::new(http.waiting_requests_max),

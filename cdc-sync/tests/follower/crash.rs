@@ -61,7 +61,6 @@ fn spawn(world: &World) -> Child {
             "HOLDFAST__STORES__ACCOUNT_SHARDS",
             "mysql://passed@127.0.0.1:1/on_to_all",
         )
-        .env("HOLDFAST__KAFKA__BROKERS", "passed-on-to-all-services")
         .env("HOLDFAST__SEARCH__URL", &settings.search.url)
         .env("HOLDFAST__SEARCH__ALIAS", &settings.search.alias)
         .env("HOLDFAST__SEARCH__INDEX", &settings.search.index)

@@ -185,11 +185,10 @@ async fn compressed_and_tagged_transactions_are_read() {
             .await
             .unwrap();
         world.agree().await;
-        let server = world.shards[0].server_uuid().await;
         eventually("the tag is part of the position", async || {
             let saved = world
                 .search
-                .saved_position(&server)
+                .saved_position("orders-0")
                 .await
                 .unwrap_or_default();
             let position = saved["position"].as_str().unwrap_or_default().to_owned();

@@ -7,6 +7,7 @@ mod live;
 mod orders;
 mod own_server;
 mod proxy;
+mod refresher;
 mod refusal;
 mod search;
 mod start;

@@ -33,9 +33,10 @@ async fn a_server_that_lost_transactions_is_refused() {
         .await;
         follower.stop().await;
         let server = world.shards[0].server_uuid().await;
-        let mut saved = world.search.saved_position(&server).await.unwrap();
+        let mut saved = world.search.saved_position("orders-0").await.unwrap();
+        assert_eq!(saved["server"], json!(server));
         saved["position"] = json!(format!("{server}:1-900000000"));
-        let path = format!("/{}/_doc/{server}", world.settings.search.follower_index);
+        let path = format!("/{}/_doc/orders-0", world.settings.search.follower_index);
         world
             .search
             .ask(Method::PUT, &path, Some(saved))

@@ -8,13 +8,20 @@ use service::search::SearchSettings;
 
 pub struct Search {
     client: SearchClient,
+    shards: Vec<String>,
 }
 
 impl Search {
-    pub fn new(settings: &SearchSettings) -> Self {
+    /// Asks for what is known of so many order shards.
+    pub fn new(settings: &SearchSettings, shards: usize) -> Self {
         Self {
             client: SearchClient::new(settings).unwrap(),
+            shards: (0..shards).map(|index| format!("orders-{index}")).collect(),
         }
+    }
+
+    pub fn client(&self) -> &SearchClient {
+        &self.client
     }
 
     fn names(&self) -> &SearchSettings {
@@ -73,27 +80,26 @@ impl Search {
         self.found().await
     }
 
-    pub async fn saved_position(&self, server: &str) -> Option<Value> {
-        let path = format!("/{}/_doc/{server}", self.names().follower_index);
+    pub async fn saved_position(&self, shard: &str) -> Option<Value> {
+        let path = format!("/{}/_doc/{shard}", self.names().follower_index);
         let mut answer = self.ask(Method::GET, &path, None).await?;
         Some(answer["_source"].take())
     }
 
-    /// Every saved position.
-    pub async fn positions(&self) -> Vec<Value> {
-        cdc_sync::position::load_all(&self.client)
-            .await
-            .unwrap_or_default()
-            .into_iter()
-            .map(|saved| json!(saved))
-            .collect()
+    /// The oldest `as_of` of all shards, as readers take it; empty while one has none.
+    pub async fn as_of(&self) -> String {
+        let saved = cdc_sync::position::load(&self.client, &self.shards).await;
+        let times = saved.into_iter().flatten();
+        let times = times.map(|saved| saved.map_or(String::new(), |saved| saved.as_of));
+        times.min().unwrap_or_default()
     }
 
-    /// The oldest `as_of`, as readers take it.
-    pub async fn as_of(&self) -> String {
-        let positions = self.positions().await;
-        let times = positions.iter().filter_map(|saved| saved["as_of"].as_str());
-        times.min().unwrap_or_default().to_owned()
+    /// How often the orders were refreshed.
+    pub async fn refreshes(&self) -> u64 {
+        let path = format!("/{}/_stats/refresh", self.names().alias);
+        let answer = self.ask(Method::GET, &path, None).await.unwrap();
+        let refresh = &answer["_all"]["primaries"]["refresh"];
+        refresh["external_total"].as_u64().unwrap()
     }
 
     pub async fn dead_letters(&self) -> Vec<Value> {

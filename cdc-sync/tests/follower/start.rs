@@ -28,6 +28,31 @@ async fn a_saved_position_is_resumed_without_a_snapshot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_took_over_goes_on_at_its_predecessors_position() {
+    World::run(async |world| {
+        let old = world.shards[0].accept(2).await;
+        let follower = world.follow().await;
+        world.agree().await;
+        follower.ready().await;
+        follower.stop().await;
+        let before = world.search.seq_no(&old[0]).await;
+        let mut saved = world.search.saved_position("orders-0").await.unwrap();
+        saved["server"] = json!("3e11fa47-71ca-11e1-9e33-c80aa9429562");
+        let path = format!("/{}/_doc/orders-0", world.settings.search.follower_index);
+        let put = world.search.ask(Method::PUT, &path, Some(saved)).await;
+        put.unwrap();
+        world.shards[0].accept(2).await;
+        let follower = world.follow().await;
+        world.agree().await;
+        follower.stop().await;
+        assert_eq!(world.search.seq_no(&old[0]).await, before);
+        let saved = world.search.saved_position("orders-0").await.unwrap();
+        assert_eq!(saved["server"], world.shards[0].server_uuid().await);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_index_than_the_positions_means_a_snapshot() {
     World::run(async |world| {
         world.shards[0].accept(2).await;
@@ -116,7 +141,6 @@ async fn a_shard_that_was_never_reached_is_as_old_as_time() {
             }
         })
         .await;
-        assert_eq!(world.search.positions().await.len(), 2);
         follower.stop().await;
     })
     .await;
@@ -144,10 +168,11 @@ async fn two_shards_on_one_server_share_a_stream_and_are_split_by_schema() {
         world.agree().await;
         let document = world.search.document(&ids[0]).await.unwrap();
         assert_eq!(document["_source"]["shard"], "orders-2");
-        let server = world.shards[0].server_uuid().await;
-        let saved = world.search.saved_position(&server).await.unwrap();
-        assert_eq!(saved["shards"], json!(["orders-0", "orders-2"]));
         follower.stop().await;
+        let saved = world.search.saved_position("orders-0").await.unwrap();
+        assert_eq!(saved["shards"], json!(["orders-0", "orders-2"]));
+        let of_the_other = world.search.saved_position("orders-2").await;
+        assert_eq!(of_the_other.unwrap(), saved);
     })
     .await;
 }

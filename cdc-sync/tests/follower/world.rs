@@ -77,7 +77,7 @@ impl World {
         settings.follower.server_id_base = 1_000_000 + number % 1_000_000_000;
         settings.follower.freshness_interval_ms = 100;
         settings.follower.backoff_max_ms = 500;
-        let search = Search::new(&settings.search);
+        let search = Search::new(&settings.search, shards.len());
         Self {
             settings,
             shards,

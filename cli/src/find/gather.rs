@@ -270,7 +270,7 @@ async fn find_document(
         return (Answer::NotAsked("search is off on MariaDB"), None);
     }
     let ask = async {
-        let index = SearchIndex::new(&settings.search)?;
+        let index = SearchIndex::new(settings)?;
         let document = index.get(&[id.to_string()]).await?.pop().flatten();
         let as_of = index.as_of().await?;
         Ok::<_, SearchError>((document, as_of))

@@ -42,7 +42,7 @@ pub async fn check(settings: &Settings, stores: &Stores) -> Finding {
 }
 
 async fn compare_all(settings: &Settings, stores: &Stores) -> Result<Finding, Unchecked> {
-    let index = SearchIndex::new(&settings.search)?;
+    let index = SearchIndex::new(settings)?;
     let mut suspects = Suspects::default();
     for shard in stores.orders.shards() {
         let mut after = 0;

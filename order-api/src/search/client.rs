@@ -1,14 +1,13 @@
 //! Requests to Elasticsearch, bounded in time.
 
 use chrono::{DateTime, Utc};
+use domain::ShardName;
 use reqwest::{Certificate, Client, Method, StatusCode};
 use serde_json::{Value, json};
 use service::search::SearchSettings;
 use std::time::Duration;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// More order shards than a follower follows.
-const FOLLOWED_SHARDS_MAX: u32 = 1000;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -30,11 +29,17 @@ pub(crate) struct SearchClient {
     http: Client,
     settings: SearchSettings,
     keep_alive_s: u64,
+    /// The follower keeps a document under each one's name.
+    order_shards: Vec<String>,
 }
 
 impl SearchClient {
     /// A client for these settings; `keep_alive_s` is how long a point in time is kept.
-    pub(crate) fn new(settings: &SearchSettings, keep_alive_s: u64) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        settings: &SearchSettings,
+        keep_alive_s: u64,
+        order_shards: &[ShardName],
+    ) -> anyhow::Result<Self> {
         let mut builder = Client::builder()
             .timeout(settings.request_timeout())
             .connect_timeout(CONNECT_TIMEOUT.min(settings.request_timeout()))
@@ -48,6 +53,7 @@ impl SearchClient {
             http: builder.build()?,
             settings: settings.clone(),
             keep_alive_s,
+            order_shards: order_shards.iter().map(ShardName::to_string).collect(),
         })
     }
 
@@ -88,18 +94,11 @@ impl SearchClient {
     /// Up to when everything committed was in the index; none if it never was. Ask for it before
     /// the search it is to be said of.
     pub(crate) async fn as_of(&self) -> Result<Option<DateTime<Utc>>, SearchError> {
-        let path = format!("/{}/_search", self.settings.follower_index);
-        let query = json!({ "size": FOLLOWED_SHARDS_MAX, "_source": ["as_of"] });
-        let answer = match self.ask(Method::POST, &path, Some(&query)).await {
-            Err(SearchError::Unavailable(text)) if is_no_index(&text) => return Ok(None),
-            answer => answer?,
-        };
-        let hits = answer["hits"]["hits"].as_array();
-        let times = hits.into_iter().flatten().map(|hit| {
-            let text = hit["_source"]["as_of"].as_str().unwrap_or("");
-            DateTime::parse_from_rfc3339(text).map_or(DateTime::UNIX_EPOCH, |time| time.to_utc())
-        });
-        Ok(times.min().filter(|time| *time > DateTime::UNIX_EPOCH))
+        let index = &self.settings.follower_index;
+        let path = format!("/{index}/_mget?_source_includes=as_of");
+        let query = json!({ "ids": self.order_shards });
+        let answer = self.ask(Method::POST, &path, Some(&query)).await?;
+        oldest(answer["docs"].as_array().map_or(&[], Vec::as_slice))
     }
 
     async fn ask(
@@ -127,6 +126,22 @@ impl SearchClient {
     }
 }
 
+/// The oldest `as_of` of these documents; none if one of them is missing or was never followed.
+fn oldest(documents: &[Value]) -> Result<Option<DateTime<Utc>>, SearchError> {
+    let mut oldest = None;
+    for document in documents {
+        let error = document["error"].to_string();
+        if !document["error"].is_null() && !is_no_index(&error) {
+            return Err(SearchError::Unavailable(error));
+        }
+        let text = document["_source"]["as_of"].as_str().unwrap_or("");
+        let as_of =
+            DateTime::parse_from_rfc3339(text).map_or(DateTime::UNIX_EPOCH, |time| time.to_utc());
+        oldest = Some(oldest.map_or(as_of, |oldest: DateTime<Utc>| oldest.min(as_of)));
+    }
+    Ok(oldest.filter(|time| *time > DateTime::UNIX_EPOCH))
+}
+
 fn refusal(status: StatusCode, text: String) -> SearchError {
     if text.contains("search_context_missing_exception") {
         return SearchError::PointInTimeGone;
@@ -143,4 +158,22 @@ fn refusal(status: StatusCode, text: String) -> SearchError {
 
 fn is_no_index(text: &str) -> bool {
     text.contains("index_not_found_exception")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn as_of_is_the_oldest_of_all_shards_or_unknown() {
+        let at =
+            |second: u8| json!({ "_source": { "as_of": format!("2026-01-01T00:00:0{second}Z") } });
+        let found =
+            |documents: &[Value]| oldest(documents).unwrap().map(|time| time.timestamp() % 60);
+        assert_eq!(found(&[at(2), at(1), at(3)]), Some(1));
+        assert_eq!(found(&[at(2), json!({ "found": false })]), None);
+        let error = |kind: &str| json!({ "error": { "type": kind } });
+        assert_eq!(found(&[at(2), error("index_not_found_exception")]), None);
+        assert!(oldest(&[at(2), error("no_shard_available_action_exception")]).is_err());
+    }
 }

@@ -73,8 +73,8 @@ impl Index {
         .await;
     }
 
-    async fn followed(&self, server: &str, as_of: &str) {
-        let path = format!("{}/_doc/{server}?refresh=true", self.follower);
+    async fn followed(&self, shard: &str, as_of: &str) {
+        let path = format!("{}/_doc/{shard}", self.follower);
         self.put(&path, &json!({ "as_of": as_of })).await;
     }
 
@@ -224,12 +224,17 @@ async fn as_of_is_the_oldest_of_what_is_followed() {
     with_index(async |_, index, shop| {
         let as_of = async || shop.get("/v1/search/orders").await.body["as_of"].clone();
         assert_eq!(as_of().await, Value::Null);
-        index.followed("a", "2026-01-02T00:00:00.500000Z").await;
-        assert_eq!(as_of().await, "2026-01-02T00:00:00.500000Z");
-        index.followed("b", "2026-01-01T00:00:00.000000Z").await;
-        assert_eq!(as_of().await, "2026-01-01T00:00:00.000000Z");
-        index.followed("c", "1970-01-01T00:00:00.000000Z").await;
+        let (earlier, later) = ("2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.500000Z");
+        index.followed("orders-0", later).await;
+        assert_eq!(as_of().await, Value::Null, "nothing is known of one shard");
+        let never = "1970-01-01T00:00:00.000000Z";
+        index.followed("orders-1", never).await;
         assert_eq!(as_of().await, Value::Null, "one shard was never followed");
+        index.followed("orders-1", earlier).await;
+        assert_eq!(as_of().await, earlier);
+        index.followed("orders-0", earlier).await;
+        index.followed("orders-1", later).await;
+        assert_eq!(as_of().await, earlier);
     })
     .await;
 }
