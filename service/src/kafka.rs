@@ -32,6 +32,9 @@ pub struct KafkaSettings {
     /// Records that cannot be processed, with their cause.
     #[serde(default = "dead_letter_topic")]
     pub dead_letter_topic: String,
+    /// Records whose order shard cannot be reached, waiting to be tried again.
+    #[serde(default = "retry_topic")]
+    pub retry_topic: String,
 }
 
 fn plaintext() -> String {
@@ -46,6 +49,14 @@ fn dead_letter_topic() -> String {
     "payment.commands.dlq".into()
 }
 
+fn retry_topic() -> String {
+    "payment.retry".into()
+}
+
+fn retry_topic() -> String {
+    "payment.retry".into()
+}
+
 impl KafkaSettings {
     /// Settings for these brokers, all else as by default.
     pub fn of_brokers(brokers: impl Into<String>) -> Self {
@@ -58,6 +69,8 @@ impl KafkaSettings {
             sasl_password: Secret::default(),
             commands_topic: commands_topic(),
             dead_letter_topic: dead_letter_topic(),
+            retry_topic: retry_topic(),
+            retry_topic: retry_topic(),
         }
     }
 
