@@ -53,10 +53,6 @@ fn retry_topic() -> String {
     "payment.retry".into()
 }
 
-fn retry_topic() -> String {
-    "payment.retry".into()
-}
-
 impl KafkaSettings {
     /// Settings for these brokers, all else as by default.
     pub fn of_brokers(brokers: impl Into<String>) -> Self {
@@ -69,7 +65,6 @@ impl KafkaSettings {
             sasl_password: Secret::default(),
             commands_topic: commands_topic(),
             dead_letter_topic: dead_letter_topic(),
-            retry_topic: retry_topic(),
             retry_topic: retry_topic(),
         }
     }
