@@ -94,6 +94,7 @@ where
         meter::batch("sweep", page.len());
         let mut batch = Batch::of_claimed(&self.log, page);
         self.drive(&mut batch).await;
+        self.tell_stuck(&batch);
         batch
             .flights
             .into_iter()
@@ -120,7 +121,6 @@ where
     /// Logs what a person has to look at: at once, and again each time that the attempts double.
     fn raise_alarms(&self, batch: &Batch<L::Record, L::Payload>) {
         for flight in &batch.flights {
-            let waits = matches!(flight.stage, Stage::Over(Answer::Waiting { .. }));
             let is_time = flight.attempts == 0 || flight.attempts.is_power_of_two();
             if let Some(alarm) = &flight.alarm {
                 meter::alarm(alarm.kind);
@@ -129,10 +129,20 @@ where
                         attempts = flight.attempts, "a global transaction needs a person");
                 }
             }
-            if waits && flight.attempts.saturating_add(1) == self.settings.stuck_after_attempts {
+        }
+    }
+
+    /// Logs what has become stuck by this attempt. The log counts an attempt at each lease, so one
+    /// lease alone is the one that makes it so; should its worker die here, the gauge still tells.
+    fn tell_stuck(&self, batch: &Batch<L::Record, L::Payload>) {
+        for flight in &batch.flights {
+            let attempts = flight.attempts.saturating_add(1);
+            if let Stage::Over(Answer::Waiting { cause }) = &flight.stage
+                && attempts == self.settings.stuck_after_attempts
+            {
                 meter::alarm("stuck");
-                tracing::error!(xid = %flight.xid, attempts = flight.attempts,
-                    stage = ?flight.stage, "a global transaction is stuck");
+                tracing::error!(xid = %flight.xid, attempts, cause,
+                    "a global transaction is stuck");
             }
         }
     }

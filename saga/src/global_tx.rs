@@ -70,6 +70,10 @@ const POSTPONE: &str = "UPDATE JSON_TABLE(?, '$[*]' COLUMNS (
  SET g.next_attempt_at = UTC_TIMESTAMP(6) + INTERVAL s.delay MICROSECOND, g.last_cause = s.cause
  WHERE g.next_attempt_at IS NOT NULL";
 
+const COUNT_ATTEMPTED: &str = "SELECT COUNT(*) FROM (
+     SELECT attempts FROM global_tx FORCE INDEX (global_tx_next_attempt)
+     WHERE next_attempt_at IS NOT NULL LIMIT ?) o WHERE o.attempts >= ?";
+
 const CAUSE_CHARS_MAX: usize = 500;
 
 /// xid, state, reason, record, attempts, overdue.
@@ -237,6 +241,16 @@ pub(crate) async fn postpone(
         .execute(conn)
         .await?;
     Ok(())
+}
+
+/// How many of the first `rows_max` open rows were attempted so often.
+pub(crate) async fn count_attempted(
+    conn: &mut MySqlConnection,
+    attempts: u32,
+    rows_max: u32,
+) -> Result<u64, SqlFault> {
+    let count = sqlx::query_scalar::<_, i64>(COUNT_ATTEMPTED).bind(rows_max);
+    Ok(count.bind(attempts).fetch_one(conn).await?.unsigned_abs())
 }
 
 fn row_of(

@@ -129,4 +129,14 @@ pub trait TransactionLog: Send + Sync + 'static {
         conn: &mut MySqlConnection,
         postponements: &[Postponement],
     ) -> impl Future<Output = Result<(), SqlFault>> + Send;
+
+    /// How many open global transactions of the shard have been attempted at least so often. Looks
+    /// at no more than `rows_max` of those that are open, so that it costs the same on a bad day.
+    fn count_attempted(
+        &self,
+        conn: &mut MySqlConnection,
+        shard: ShardId,
+        attempts: u32,
+        rows_max: u32,
+    ) -> impl Future<Output = Result<u64, SqlFault>> + Send;
 }

@@ -197,6 +197,16 @@ impl<R: LoggedRecord> TransactionLog for LogTable<R> {
     ) -> Result<(), SqlFault> {
         global_tx::postpone(conn, postponements).await
     }
+
+    async fn count_attempted(
+        &self,
+        conn: &mut MySqlConnection,
+        _shard: ShardId,
+        attempts: u32,
+        rows_max: u32,
+    ) -> Result<u64, SqlFault> {
+        global_tx::count_attempted(conn, attempts, rows_max).await
+    }
 }
 
 fn text_of<R: Serialize>(record: &R) -> Result<String, SqlFault> {

@@ -40,6 +40,12 @@ pub(crate) fn alarm(kind: &'static str) {
     counter!("saga_alarms_total", "kind" => kind).increment(1);
 }
 
+/// How many global transactions of a log shard are stuck now. Every sweeper of the shard tells the
+/// same number.
+pub(crate) fn stuck(shard: &str, transactions: u64) {
+    gauge!("saga_stuck", "shard" => shard.to_owned()).set(transactions as f64);
+}
+
 /// A page that a sweeper took.
 pub(crate) fn swept(shard: &str, transactions: usize) {
     counter!("saga_sweeper_pages_total", "shard" => shard.to_owned()).increment(1);

@@ -95,7 +95,10 @@ impl<L: TransactionLog> SetOperation for Decide<'_, L> {
 }
 
 /// What the log says, if it is what was asked for.
-fn as_asked(decision: Decision, states: &mut impl Iterator<Item = State>) -> Option<Begun> {
+pub(crate) fn as_asked(
+    decision: Decision,
+    states: &mut impl Iterator<Item = State>,
+) -> Option<Begun> {
     let verdict = decision.verdict;
     (states.next()? == verdict.state()).then(|| Begun::Logged {
         state: verdict.state(),
@@ -174,6 +177,38 @@ impl<L: TransactionLog> SetOperation for Postpone<'_, L> {
     ) -> Result<Vec<()>, SqlFault> {
         self.0.postpone(conn, items).await?;
         Ok(vec![(); items.len()])
+    }
+}
+
+/// How many of a log shard are stuck; its one item is from how many attempts on.
+pub(crate) struct CountStuck<'a, L> {
+    pub log: &'a L,
+    pub shard: ShardId,
+    pub rows_max: u32,
+}
+
+impl<L: TransactionLog> SetOperation for CountStuck<'_, L> {
+    const NAME: &'static str = "count";
+    type Item = u32;
+    type Answer = u64;
+
+    async fn run(
+        &self,
+        conn: &mut MySqlConnection,
+        items: &[u32],
+        _pass: Pass,
+    ) -> Result<Vec<u64>, SqlFault> {
+        let Self {
+            log,
+            shard,
+            rows_max,
+        } = self;
+        let mut counts = Vec::with_capacity(items.len());
+        for attempts in items {
+            let count = log.count_attempted(conn, *shard, *attempts, *rows_max);
+            counts.push(count.await?);
+        }
+        Ok(counts)
     }
 }
 

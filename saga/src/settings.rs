@@ -47,6 +47,10 @@ pub struct SweeperSettings {
     pub lease_ms: u64,
     /// How long a shard is left alone once nothing is due on it, with jitter.
     pub idle_ms: u64,
+    /// How often the gauge `saga_stuck` is measured, one statement a shard.
+    pub count_stuck_every_ms: u64,
+    /// The most open transactions that one measurement looks at.
+    pub count_stuck_rows_max: u32,
 }
 
 impl Default for SweeperSettings {
@@ -55,6 +59,8 @@ impl Default for SweeperSettings {
             page_max: 500,
             lease_ms: 30_000,
             idle_ms: 1_000,
+            count_stuck_every_ms: 15_000,
+            count_stuck_rows_max: 100_000,
         }
     }
 }

@@ -2,7 +2,7 @@
 //! them, and runs each page as a batch through the same rounds.
 
 use crate::coordinator::Coordinator;
-use crate::operations::{Claim, PageSize};
+use crate::operations::{Claim, CountStuck, PageSize};
 use crate::settings::SweeperSettings;
 use crate::{Answer, Participant, ShardId, TransactionLog, meter};
 use futures_util::future::join_all;
@@ -58,12 +58,46 @@ where
     /// Sweeps until told to stop; the page in hand is finished first.
     pub async fn run(self, shutdown: CancellationToken) {
         let shards = self.coordinator.log.shards();
-        join_all(
-            shards
-                .iter()
-                .map(|shard| self.keep_sweeping(*shard, &shutdown)),
-        )
-        .await;
+        let sweep = shards
+            .iter()
+            .map(|shard| self.keep_sweeping(*shard, &shutdown));
+        let count = shards
+            .iter()
+            .map(|shard| self.keep_counting(*shard, &shutdown));
+        tokio::join!(join_all(sweep), join_all(count));
+    }
+
+    /// Beside the sweeping, so that a long backlog does not hide how many are stuck.
+    async fn keep_counting(&self, shard: ShardId, shutdown: &CancellationToken) {
+        let every = Duration::from_millis(self.settings.count_stuck_every_ms);
+        let counting = async {
+            loop {
+                self.count_stuck(shard).await;
+                tokio::time::sleep(every).await;
+            }
+        };
+        shutdown.run_until_cancelled(counting).await;
+    }
+
+    /// A shard that cannot be asked keeps the number it had; that it does not answer has its own
+    /// gauge.
+    async fn count_stuck(&self, shard: ShardId) {
+        let Coordinator {
+            log,
+            runner,
+            settings,
+            ..
+        } = &*self.coordinator;
+        let operation = CountStuck {
+            log,
+            shard,
+            rows_max: self.settings.count_stuck_rows_max,
+        };
+        let from = [settings.stuck_after_attempts];
+        let mut counted = runner.run(shard, &operation, &from).await;
+        if let Some(Ok(stuck)) = counted.pop() {
+            meter::stuck(runner.shard_name(shard), stuck);
+        }
     }
 
     async fn keep_sweeping(&self, shard: ShardId, shutdown: &CancellationToken) {

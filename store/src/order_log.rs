@@ -1,6 +1,7 @@
 //! The orders as the engine's log: an order's row is its global transaction's log row and its own
 //! branch at once. Its try is the insert as trying, its confirm is `paid`, its cancel `cancelled`.
 
+use crate::open_orders;
 use crate::orders::{self, Deadlines, LogState};
 use crate::{AccountLeg, OrderRow, PaymentOrder, Routing};
 use domain::{OrderId, OrderState, Reason, StoreKind};
@@ -194,6 +195,16 @@ impl TransactionLog for OrderLog {
             .iter()
             .map(|p| (order_id(p.xid), p.delay, p.cause.as_str()));
         Ok(orders::postpone(conn, rows).await?)
+    }
+
+    async fn count_attempted(
+        &self,
+        conn: &mut MySqlConnection,
+        _: ShardId,
+        attempts: u32,
+        rows_max: u32,
+    ) -> Result<u64, SqlFault> {
+        Ok(open_orders::count_attempted(conn, attempts, rows_max).await?)
     }
 }
 

@@ -7,7 +7,7 @@ use domain::{
     BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind, decode_legs,
 };
 use futures_util::future::join_all;
-use sqlx::mysql::MySqlRow;
+use sqlx::mysql::{MySqlPool, MySqlRow};
 use sqlx::{FromRow, Row};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -171,6 +171,10 @@ impl OrderStore {
         let of = |error| StoreError::of(shard, error);
         let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
         orders::page(&mut conn, after_seq, limit).await.map_err(of)
+    }
+
+    pub(crate) fn pool(&self, shard: ShardName) -> &MySqlPool {
+        self.databases.pool(shard)
     }
 
     async fn find_on(

@@ -2,7 +2,7 @@
 
 use super::log::Harness;
 use super::{Checked, expect};
-use crate::operations::{Begin, Claim, Decide, End, PageSize, Postpone, ToDecide};
+use crate::operations::{Begin, Claim, CountStuck, Decide, End, PageSize, Postpone, ToDecide};
 use crate::set::{SetFault, SetOperation, SetRunner};
 use crate::{
     Begun, Claimed, Decision, Ending, Outcome, Postponement, Reason, State, TransactionLog,
@@ -182,7 +182,11 @@ impl<H: Harness> Kit<'_, H> {
             .map(|claimed| claimed.attempts)
             .collect();
         expect("attempts before", again, vec![1; 5])?;
+        expect("attempted twice", self.count(2, 100).await?, 5)?;
+        expect("of the first", self.count(2, 3).await?, 3)?;
+        expect("attempted thrice", self.count(3, 100).await?, 0)?;
         self.finish(&records).await?;
+        expect("attempted and open", self.count(1, 100).await?, 0)?;
         self.harness.make_due().await;
         expect("due after their end", self.claim(10).await?.len(), 0)
     }
@@ -297,6 +301,22 @@ impl<H: Harness> Kit<'_, H> {
             }
         }
         Ok(claimed)
+    }
+
+    async fn count(&self, attempts: u32, rows_max: u32) -> Result<u64, String> {
+        let log = self.harness.log();
+        let mut count = 0;
+        for shard in log.shards() {
+            let operation = CountStuck {
+                log,
+                shard,
+                rows_max,
+            };
+            for counted in self.runner.run(shard, &operation, &[attempts]).await {
+                count += counted.map_err(|fault| fault.to_string())?;
+            }
+        }
+        Ok(count)
     }
 
     async fn run<O: SetOperation>(
