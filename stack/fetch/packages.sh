@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs by apt what this machine lacks. `packages.sh build` looks after what compiling needs,
-# `packages.sh servers` after what fetching and running the servers needs. Without root it prints
+# `packages.sh servers` after what fetching and running the servers needs, `packages.sh testing`
+# after what only tests need. Without root it prints
 # the one command to run. Debian's own services do not start: we run ours with our own data.
 
 . "$(dirname "$0")/common.sh"
@@ -11,7 +12,8 @@ main() {
     case "${1:-}" in
     build) look_for_build ;;
     servers) look_for_servers ;;
-    *) fail 'usage: packages.sh build|servers' ;;
+    testing) look_for_testing ;;
+    *) fail 'usage: packages.sh build|servers|testing' ;;
     esac
     if [ "${#missing[@]}" -gt 0 ]; then
         lock_cache
@@ -45,6 +47,11 @@ look_for_servers() {
     if [ "${STACK_DB:-mysql}" = mariadb ] && ! has_program mariadbd; then
         missing+=(mariadb-server)
     fi
+}
+
+look_for_testing() {
+    # Shows one process another time.
+    compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
 }
 
 # Servers stand in /usr/sbin, which is not on everybody's path.

@@ -76,6 +76,10 @@ pub struct StackEnv {
     pub kafka_controller: String,
     /// Elasticsearch's transport, `host:port`; of interest to the stack only.
     pub search_transport: String,
+    /// Where Kafka takes clients that come by a proxy, `host:port`; empty where it does not.
+    pub kafka_behind_proxy: String,
+    /// Where such clients are told to come, `host:port`: a test may put its proxy there.
+    pub kafka_proxy: String,
 }
 
 impl StackEnv {
@@ -139,6 +143,11 @@ impl StackEnv {
                 "HOLDFAST_STACK_SEARCH_TRANSPORT",
                 self.search_transport.clone(),
             ),
+            (
+                "HOLDFAST_STACK_KAFKA_BEHIND_PROXY",
+                self.kafka_behind_proxy.clone(),
+            ),
+            ("HOLDFAST_STACK_KAFKA_PROXY", self.kafka_proxy.clone()),
         ]
     }
 
@@ -171,6 +180,8 @@ impl StackEnv {
             metrics_cdc_sync: required("HOLDFAST_METRICS_CDC_SYNC")?,
             kafka_controller: optional("HOLDFAST_STACK_KAFKA_CONTROLLER"),
             search_transport: optional("HOLDFAST_STACK_SEARCH_TRANSPORT"),
+            kafka_behind_proxy: optional("HOLDFAST_STACK_KAFKA_BEHIND_PROXY"),
+            kafka_proxy: optional("HOLDFAST_STACK_KAFKA_PROXY"),
         })
     }
 

@@ -24,6 +24,8 @@ fn example() -> StackEnv {
         metrics_cdc_sync: "http://127.0.0.1:12011/metrics".into(),
         kafka_controller: "127.0.0.1:12012".into(),
         search_transport: "127.0.0.1:12013".into(),
+        kafka_behind_proxy: "127.0.0.1:12014".into(),
+        kafka_proxy: "127.0.0.1:12015".into(),
     }
 }
 

@@ -43,6 +43,12 @@ pub enum StackError {
     /// The server cannot run in this stack.
     #[error("{0} does not run on MariaDB yet: search is off")]
     NotOnMariaDb(ServerName),
+    /// The library that shifts a clock is not installed.
+    #[error("libfaketime is missing: run stack/fetch/packages.sh testing")]
+    NoShiftedClocks,
+    /// Only our own services can be given a clock.
+    #[error("{0} has no clock of its own")]
+    NoClockOfItsOwn(ServerName),
     /// The server is not running.
     #[error("{0} is not running")]
     NotRunning(ServerName),

@@ -59,6 +59,19 @@ impl Layout {
         self.root.join("service.env")
     }
 
+    /// Where our services find the servers, if the file is there and that is elsewhere than in
+    /// `stack.env`.
+    #[must_use]
+    pub fn services_see(&self) -> PathBuf {
+        self.root.join("services-see.env")
+    }
+
+    /// What one of our services takes for the time, if the file is there: an offset such as `+300`.
+    #[must_use]
+    pub fn clock(&self, name: ServerName) -> PathBuf {
+        self.root.join(format!("run/{name}.clock"))
+    }
+
     /// The pid of a server, in decimal.
     #[must_use]
     pub fn pid(&self, name: ServerName) -> PathBuf {

@@ -9,6 +9,7 @@
 //!
 //! What is fetched, and how, is the business of the scripts in `stack/fetch/`.
 
+mod clock;
 mod downloads;
 mod env;
 mod error;

@@ -1,6 +1,6 @@
 //! A handle on one process of a stack.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -224,6 +224,10 @@ impl Server {
         let text = String::from_utf8_lossy(&log);
         let all: Vec<&str> = text.lines().collect();
         all[all.len().saturating_sub(lines)..].join("\n")
+    }
+
+    pub(crate) fn clock_file(&self) -> PathBuf {
+        self.stack.layout().clock(self.name)
     }
 
     async fn lock(&self) -> Result<Lock> {

@@ -134,6 +134,22 @@ impl Stack {
             .collect()
     }
 
+    /// From its next start on each of our services finds the servers at these addresses, such as
+    /// those of proxies.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn let_services_see(&self, env: &StackEnv) -> Result<()> {
+        env.write(&self.layout().services_see())
+    }
+
+    /// From its next start on each of our services finds the servers themselves; whether that is
+    /// news.
+    #[must_use]
+    pub fn let_services_see_servers(&self) -> bool {
+        std::fs::remove_file(self.layout().services_see()).is_ok()
+    }
+
     /// Starts the servers, all at once, and waits until each is ready.
     ///
     /// # Errors
@@ -268,5 +284,7 @@ fn new_env(root: &Path, database: Database) -> Result<StackEnv> {
         redis_url: format!("redis://{}", address()?),
         search_url: format!("http://{}", address()?),
         search_transport: address()?,
+        kafka_behind_proxy: address()?,
+        kafka_proxy: address()?,
     })
 }

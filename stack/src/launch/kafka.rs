@@ -64,14 +64,15 @@ fn class_path(libs: &Path) -> [String; 2] {
 fn properties_of(env: &StackEnv, data: &Path) -> Result<String> {
     let (host, port) = super::required_address(env, ServerName::Kafka)?;
     let controller = &env.kafka_controller;
+    let proxied = Proxied::of(env);
     Ok(format!(
         "process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@{controller}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{controller}
-advertised.listeners=PLAINTEXT://{host}:{port}
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{controller}{listens}
+advertised.listeners=PLAINTEXT://{host}:{port}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocol}
 log.dirs={data}
 auto.create.topics.enable=false
 offsets.topic.replication.factor=1
@@ -86,6 +87,31 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 ",
+        listens = proxied.listens,
+        advertised = proxied.advertised,
+        protocol = proxied.protocol,
         data = data.display()
     ))
+}
+
+/// A further listener that tells its clients to come by another address. Kafka's clients connect to
+/// what the broker advertises, so that a proxy before the one listener would be passed by.
+#[derive(Default)]
+struct Proxied {
+    listens: String,
+    advertised: String,
+    protocol: &'static str,
+}
+
+impl Proxied {
+    fn of(env: &StackEnv) -> Self {
+        if env.kafka_behind_proxy.is_empty() || env.kafka_proxy.is_empty() {
+            return Self::default();
+        }
+        Self {
+            listens: format!(",PROXIED://{}", env.kafka_behind_proxy),
+            advertised: format!(",PROXIED://{}", env.kafka_proxy),
+            protocol: ",PROXIED:PLAINTEXT",
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use crate::clock;
 use crate::env::{StackEnv, host_and_port, parse_variables};
 use crate::error::{Context, Result, StackError};
 use crate::layout::Layout;
@@ -20,7 +21,13 @@ pub(super) fn prepare(name: ServerName, layout: &Layout, env: &StackEnv) -> Resu
             command.env_remove(key);
         }
     }
-    command.envs(configuration(name, layout, env));
+    let seen = layout.services_see();
+    if seen.exists() {
+        command.envs(configuration(name, layout, &StackEnv::read(&seen)?));
+    } else {
+        command.envs(configuration(name, layout, env));
+    }
+    command.envs(clock::variables(&layout.clock(name))?);
     let further = layout.service_env();
     if further.exists() {
         let text = std::fs::read_to_string(&further).at(&further)?;
