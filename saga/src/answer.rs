@@ -9,7 +9,8 @@ pub enum Answer {
     Done {
         /// How.
         outcome: Outcome,
-        /// Why, when it was cancelled.
+        /// Why, when it was cancelled. Where two workers cancelled it at once for two reasons, it
+        /// may be the one that the log does not have.
         reason: Option<Reason>,
     },
     /// It is logged, and so the sweeper owns it: the record is no longer needed.

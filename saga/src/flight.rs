@@ -43,7 +43,7 @@ pub(crate) enum Stage {
 }
 
 /// What was decided, as the log says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Decided {
     pub outcome: Outcome,
     pub reason: Option<Reason>,

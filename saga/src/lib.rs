@@ -24,6 +24,8 @@ mod global_tx;
 mod log;
 mod log_table;
 mod meter;
+#[cfg(test)]
+mod model;
 mod operations;
 mod participant;
 pub mod recovery;

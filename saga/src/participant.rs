@@ -17,7 +17,9 @@ pub struct Branch<P> {
     pub payload: P,
 }
 
-/// What a try says of one branch. It says the same each time it is asked.
+/// What a try says of one branch. It says the same each time it is asked; only where nothing but
+/// the confirm writes (there is no fence to remember it by), a repeated try may refuse what an
+/// earlier one reserved. The first decision stands all the same, so its confirm must succeed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TryOutcome {
     /// Reserved: a confirm will succeed.

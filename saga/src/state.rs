@@ -94,10 +94,10 @@ pub fn next(state: State, event: Event) -> Next {
         (State::Trying, Event::BranchesConfirmed | Event::BranchesCancelled) => Next::Breach,
 
         (State::Confirming, Event::BranchesConfirmed) => Next::End(Outcome::Confirmed),
-        // A second worker's try, or a deadline that came second.
-        (State::Confirming, Event::Reserved | Event::Overdue(_)) => Next::Keep,
-        // All tries reserved, or it would not be confirming; a try says the same each time.
-        (State::Confirming, Event::Refused(_)) => Next::Breach,
+        // A second worker's try, or a deadline that came second. Also a refusal: all tries reserved,
+        // or it would not be confirming, but a branch that only its confirm writes may be refused
+        // later. Whether a branch can be confirmed is its fence's to say.
+        (State::Confirming, Event::Reserved | Event::Refused(_) | Event::Overdue(_)) => Next::Keep,
         (State::Confirming, Event::BranchesCancelled) => Next::Breach,
 
         (State::Cancelling, Event::BranchesCancelled) => Next::End(Outcome::Cancelled),
@@ -105,10 +105,11 @@ pub fn next(state: State, event: Event) -> Next {
         (State::Cancelling, Event::Reserved | Event::Refused(_) | Event::Overdue(_)) => Next::Keep,
         (State::Cancelling, Event::BranchesConfirmed) => Next::Breach,
 
-        (State::Confirmed, Event::Reserved | Event::Overdue(_) | Event::BranchesConfirmed) => {
-            Next::Keep
-        }
-        (State::Confirmed, Event::Refused(_) | Event::BranchesCancelled) => Next::Breach,
+        (
+            State::Confirmed,
+            Event::Reserved | Event::Refused(_) | Event::Overdue(_) | Event::BranchesConfirmed,
+        ) => Next::Keep,
+        (State::Confirmed, Event::BranchesCancelled) => Next::Breach,
 
         (
             State::Cancelled,
@@ -242,9 +243,17 @@ mod tests {
             next(State::Cancelling, Event::BranchesConfirmed),
             Next::Breach
         );
-        assert_eq!(
-            next(State::Confirming, Event::Refused(Reason(1))),
-            Next::Breach
-        );
+    }
+
+    #[test]
+    fn a_refusal_that_comes_second_changes_nothing() {
+        for state in [
+            State::Confirming,
+            State::Cancelling,
+            State::Confirmed,
+            State::Cancelled,
+        ] {
+            assert_eq!(next(state, Event::Refused(Reason(1))), Next::Keep);
+        }
     }
 }
