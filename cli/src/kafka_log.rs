@@ -48,6 +48,17 @@ pub struct Span {
     pub to: i64,
 }
 
+impl Span {
+    /// All that a partition keeps.
+    pub fn whole(state: &PartitionState) -> Self {
+        Self {
+            partition: state.partition,
+            from: state.low,
+            to: state.high,
+        }
+    }
+}
+
 /// What is kept of a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
@@ -169,6 +180,15 @@ impl KafkaLog {
         spans: &[Span],
         mut each: impl FnMut(Record) -> bool,
     ) -> Result<bool, LogError> {
+        self.scan_whole(spans, |message| each(Record::of(message)))
+    }
+
+    /// The same with all that a record holds.
+    pub fn scan_whole(
+        &self,
+        spans: &[Span],
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<bool, LogError> {
         let mut open: Vec<Span> = spans.iter().copied().filter(|s| s.from < s.to).collect();
         self.assign(&open)?;
         let mut heard = Instant::now();
@@ -180,7 +200,7 @@ impl KafkaLog {
                     let wanted = open
                         .iter()
                         .any(|span| span.partition == partition && offset < span.to);
-                    if wanted && !each(Record::of(&message)) {
+                    if wanted && !each(&message) {
                         return Ok(false);
                     }
                     open.retain(|span| span.partition != partition || offset + 1 < span.to);

@@ -1,5 +1,5 @@
-//! `holdfast`, the operator's command: sets servers up, makes tokens, finds orders, checks the
-//! invariants, and shows the whole pipeline at work.
+//! `holdfast`, the operator's command: sets servers up, makes tokens, finds orders, tells what is
+//! stuck and drives it again, checks the invariants, and shows the whole pipeline at work.
 
 mod cause;
 mod dead_letter;
@@ -7,11 +7,15 @@ mod demo;
 mod environment;
 mod find;
 mod kafka_log;
+mod open_orders;
 mod partition;
+mod redrive;
 mod search_index;
 mod settings;
 mod setup;
+mod stuck;
 mod token;
+mod totals;
 mod verify;
 
 use clap::{Parser, Subcommand};
@@ -39,6 +43,11 @@ enum Command {
     Verify(verify::VerifyArgs),
     /// Tell where an order is and why; exit 1 when nobody knows it, 2 when that cannot be told.
     Find(find::FindArgs),
+    /// List open orders that are stuck or overdue, with what would unstick them; exit 1 when there
+    /// are any, 2 when a shard does not answer.
+    Stuck(stuck::StuckArgs),
+    /// Try stuck orders at once, or put dead letters back; only tells what it would do without --yes.
+    Redrive(redrive::RedriveArgs),
     /// Submit 6,919 real purchases, and check what comes out.
     Demo(demo::DemoArgs),
 }
@@ -64,6 +73,8 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Token(args) => token::run(&environment, &args)?,
         Command::Verify(args) => return verify::run(&settings()?, &args).await,
         Command::Find(args) => return find::run(&settings()?, &args).await,
+        Command::Stuck(args) => return stuck::run(&settings()?, &args).await,
+        Command::Redrive(args) => return redrive::run(&settings()?, &args).await,
         Command::Demo(args) => return demo::run(&environment, &settings()?, &args).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -27,6 +27,8 @@ pub struct Settings {
     pub topics: TopicSettings,
     /// The consumers.
     pub worker: WorkerSettings,
+    /// Their engine.
+    pub coordinator: CoordinatorSettings,
     /// Whether there is an index at all: there is none on MariaDB yet.
     #[serde(skip)]
     pub search_off: bool,
@@ -37,6 +39,13 @@ pub struct Settings {
 pub struct WorkerSettings {
     /// Their group.
     pub group_id: String,
+}
+
+/// What must be known of the consumers' engine; its other settings are passed over.
+#[derive(Debug, Clone, Deserialize)]
+pub struct CoordinatorSettings {
+    /// From this many attempts on an order is stuck.
+    pub stuck_after_attempts: u32,
 }
 
 /// Why the servers cannot be named.

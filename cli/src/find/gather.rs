@@ -223,14 +223,7 @@ fn span(log: &KafkaLog, state: &PartitionState, window: Window) -> Result<Span, 
 
 fn read_dead_letters(log: &KafkaLog, key: &str) -> Result<Vec<String>, LogError> {
     let partitions = log.partitions()?;
-    let spans: Vec<Span> = partitions
-        .iter()
-        .map(|state| Span {
-            partition: state.partition,
-            from: state.low,
-            to: state.high,
-        })
-        .collect();
+    let spans: Vec<Span> = partitions.iter().map(Span::whole).collect();
     let mut causes = Vec::new();
     let started = Instant::now();
     log.scan(&spans, |letter: Record| {

@@ -1,9 +1,12 @@
 //! INV-7: every record that the consumers have dealt with has a row, or is a dead letter.
 //!
 //! The log is read once, in batches, from the oldest record kept to what the group has committed.
-//! What lies beyond that is in flight.
+//! What lies beyond that is in flight, and so is what waits on the retry topic. A record goes from
+//! the log to the retry topic and from either to its row or its dead letter, never back; they are
+//! read in this order, so none is missed on its way.
 
 use super::findings::{Breach, Finding};
+use super::waiting::Waiting;
 use crate::cause;
 use crate::kafka_log::{KafkaLog, LogError, PartitionState, Record, Span};
 use crate::settings::Settings;
@@ -34,15 +37,17 @@ async fn search_for_missing(settings: &Settings, stores: &Stores) -> anyhow::Res
         Ok((log, partitions))
     })
     .await?;
-    let in_flight: i64 = partitions.iter().map(PartitionState::lag).sum();
+    let lag: i64 = partitions.iter().map(PartitionState::lag).sum();
     let spans = dealt_with(&partitions);
-    let mut missing = without_row(log, spans, stores).await?;
+    let (kafka, group) = (settings.kafka.clone(), settings.worker.group_id.clone());
+    let waiting = blocking(move || Waiting::read(&kafka, &group)).await?;
+    let mut missing = without_row(log, spans, stores, &waiting).await?;
     if !missing.records.is_empty() {
         drop_dead_letters(settings, &mut missing).await?;
     }
     Ok(Finding {
+        in_flight: u64::try_from(lag).unwrap_or(0) + missing.in_flight,
         breaches: missing.breaches(),
-        in_flight: u64::try_from(in_flight).unwrap_or(0),
         ..Finding::default()
     })
 }
@@ -61,9 +66,16 @@ fn dealt_with(partitions: &[PartitionState]) -> Vec<Span> {
 struct Missing {
     records: Vec<Record>,
     more: u64,
+    /// Without a row, and waiting on the retry topic.
+    in_flight: u64,
 }
 
-async fn without_row(log: KafkaLog, spans: Vec<Span>, stores: &Stores) -> anyhow::Result<Missing> {
+async fn without_row(
+    log: KafkaLog,
+    spans: Vec<Span>,
+    stores: &Stores,
+    waiting: &Waiting,
+) -> anyhow::Result<Missing> {
     let total: i64 = spans.iter().map(|span| (span.to - span.from).max(0)).sum();
     let (sender, mut receiver) = mpsc::channel::<Vec<Record>>(4);
     let reading = tokio::task::spawn_blocking(move || read_batches(&log, &spans, &sender));
@@ -71,7 +83,7 @@ async fn without_row(log: KafkaLog, spans: Vec<Span>, stores: &Stores) -> anyhow
     let (mut done, mut reported) = (0, Instant::now());
     while let Some(batch) = receiver.recv().await {
         done += batch.len();
-        missing.look_for_rows(batch, stores).await?;
+        missing.look_for_rows(batch, stores, waiting).await?;
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
             eprintln!("INV-7: {done} of {total} records looked at");
@@ -102,7 +114,12 @@ fn read_batches(
 }
 
 impl Missing {
-    async fn look_for_rows(&mut self, batch: Vec<Record>, stores: &Stores) -> anyhow::Result<()> {
+    async fn look_for_rows(
+        &mut self,
+        batch: Vec<Record>,
+        stores: &Stores,
+        waiting: &Waiting,
+    ) -> anyhow::Result<()> {
         let ids: Vec<Option<OrderId>> = batch.iter().map(|r| r.key.parse().ok()).collect();
         let asked: Vec<OrderId> = ids.iter().flatten().copied().collect();
         let mut found = HashSet::new();
@@ -115,17 +132,22 @@ impl Missing {
                 Lookup::Unreachable(cause) => bail!(cause),
             }
         }
-        for (record, id) in batch.into_iter().zip(ids) {
-            if id.is_some_and(|id| found.contains(&id)) {
-                continue;
-            }
-            if self.records.len() < MISSING_MAX {
-                self.records.push(record);
-            } else {
-                self.more += 1;
-            }
+        let has_row = |id: Option<OrderId>| id.is_some_and(|id| found.contains(&id));
+        let without = batch.into_iter().zip(ids).filter(|(_, id)| !has_row(*id));
+        for (record, id) in without {
+            self.add(record, id, waiting);
         }
         Ok(())
+    }
+
+    fn add(&mut self, record: Record, id: Option<OrderId>, waiting: &Waiting) {
+        if id.is_some_and(|id| waiting.contains(id)) {
+            self.in_flight += 1;
+        } else if self.records.len() < MISSING_MAX {
+            self.records.push(record);
+        } else {
+            self.more += 1;
+        }
     }
 
     fn breaches(self) -> Vec<Breach> {
@@ -157,19 +179,14 @@ async fn drop_dead_letters(settings: &Settings, missing: &mut Missing) -> anyhow
         .iter()
         .map(|record| (record.partition, record.offset))
         .collect();
+    let commands = settings.kafka.commands_topic.clone();
     let wanted = blocking(move || {
-        let spans: Vec<Span> = log
-            .partitions()?
-            .iter()
-            .map(|state| Span {
-                partition: state.partition,
-                from: state.low,
-                to: state.high,
-            })
-            .collect();
+        let spans: Vec<Span> = log.partitions()?.iter().map(Span::whole).collect();
         log.scan(&spans, |letter| {
-            if let Some(source) = crate::dead_letter::source(&letter) {
-                wanted.remove(&source);
+            if let Some((topic, partition, offset)) = crate::dead_letter::source(&letter)
+                && topic == commands
+            {
+                wanted.remove(&(partition, offset));
             }
             true
         })?;
@@ -213,5 +230,26 @@ mod tests {
         };
         assert_eq!(dealt_with(&[state(Some(9))]), [span(9)]);
         assert_eq!(dealt_with(&[state(None)]), [span(5)]);
+    }
+
+    #[test]
+    fn what_waits_on_the_retry_topic_is_in_flight_and_what_waits_nowhere_is_missing() {
+        let ids = [1, 2].map(|byte| OrderId::from_bytes([byte; 16]));
+        let record = |id: OrderId| Record {
+            partition: 3,
+            offset: 7,
+            key: id.to_string(),
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        let waiting = Waiting::of([ids[0]]);
+        let mut missing = Missing::default();
+        for id in ids {
+            missing.add(record(id), Some(id), &waiting);
+        }
+        // A record whose key is no order's is never one that waits.
+        missing.add(record(ids[0]), None, &waiting);
+        assert_eq!((missing.in_flight, missing.records.len()), (1, 2));
+        assert_eq!(missing.records[0].key, ids[1].to_string());
     }
 }

@@ -7,6 +7,7 @@ mod comparison;
 mod findings;
 mod kept;
 mod ledger;
+mod waiting;
 
 pub use findings::Verdict;
 
