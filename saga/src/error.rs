@@ -48,6 +48,14 @@ impl SqlFault {
         }
     }
 
+    /// Whether somebody held a lock for longer than it was waited for.
+    pub(crate) fn is_lock_timeout(&self) -> bool {
+        match self {
+            Self::Duplicate(_) | Self::Partial { .. } | Self::Definite(_) => false,
+            Self::Transient(error) => number(error) == Some(1205),
+        }
+    }
+
     /// Whether the connection can still be used. One that broke, or whose answer was not awaited,
     /// cannot: nobody knows what it still has to say.
     pub(crate) fn leaves_connection_usable(&self) -> bool {

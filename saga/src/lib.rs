@@ -8,6 +8,7 @@
 //! [`Participant`] and [`TransactionLog`], which an application implements.
 
 mod answer;
+mod attempt;
 mod batch;
 mod breaker;
 #[cfg(feature = "conformance")]

@@ -2,14 +2,14 @@
 //! item how it went.
 //!
 //! What passes by itself (deadlock, lock time-out, lost connection) is tried again in place. Where
-//! the statement itself is refused, the set is cut in half until the culprit stands alone. A shard
-//! that does not answer is left alone for a moment.
+//! the statement itself is refused, the set is cut in half until the culprit stands alone; where it
+//! waits in vain for a lock, it is cut until those who need that lock wait alone. A shard that does
+//! not answer is left alone for a moment.
 
+use crate::attempt::{LockWait, Patience, in_transaction};
 use crate::breaker::{Admission, Breaker};
-use crate::error::lost_connection;
 use crate::settings::CoordinatorSettings;
 use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
-use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 use std::fmt;
 use std::future::Future;
@@ -50,6 +50,21 @@ impl fmt::Display for SetFault {
     }
 }
 
+/// Why a range of a set got no answers.
+enum RangeFault {
+    /// The shard does not serve.
+    Shard(String),
+    /// Somebody holds a lock that one of the items needs.
+    Blocked(String),
+    /// One of the items is refused.
+    Refused(String),
+}
+
+/// A set that holds a refused item is halved: a refusal is quick.
+const REFUSED_PIECES: usize = 2;
+/// A set of which an item waits for a lock is cut finer: each cut costs another wait.
+const BLOCKED_PIECES: usize = 8;
+
 /// The shards, and how they have been answering.
 #[derive(Debug)]
 pub(crate) struct SetRunner {
@@ -82,22 +97,33 @@ impl SetRunner {
         let mut answers = Vec::with_capacity(items.len());
         // The ranges still to run, from where to where, the next one last.
         let mut open = vec![(0, items.len())];
+        // Once a lock was waited for in vain: until when the waiting ones are told apart.
+        let mut blocked: Option<Instant> = None;
         while let Some((start, end)) = open.pop() {
-            let fault = match self.run_range(shard, operation, &items[start..end]).await {
+            let range = &items[start..end];
+            let lock_wait = blocked.map_or(LockWait::Usual, |_| LockWait::Short);
+            let (fault, pieces) = match self.run_range(shard, operation, range, lock_wait).await {
                 Ok(found) => {
                     answers.extend(found.into_iter().map(Ok));
                     continue;
                 }
-                Err(fault) => fault,
-            };
-            match fault {
-                SetFault::Definite(_) if end - start > 1 => {
-                    let middle = start.midpoint(end);
-                    open.extend([(middle, end), (start, middle)]);
+                Err(RangeFault::Shard(cause)) => (SetFault::Transient(cause), 1),
+                Err(RangeFault::Blocked(cause)) => {
+                    let until = *blocked.get_or_insert_with(|| deadline_of(&self.settings));
+                    let in_time = Instant::now() < until;
+                    let pieces = if in_time { BLOCKED_PIECES } else { 1 };
+                    (SetFault::Transient(cause), pieces)
                 }
-                SetFault::Definite(_) => answers.push(Err(fault)),
+                Err(RangeFault::Refused(cause)) => (SetFault::Definite(cause), REFUSED_PIECES),
+            };
+            let alone = end - start == 1;
+            if pieces > 1 && !alone {
+                open.extend(cut(start, end, pieces).rev());
+            } else if alone && pieces > 1 {
+                answers.push(Err(fault));
+            } else {
                 // The rest would meet the same.
-                SetFault::Transient(_) => answers.resize_with(items.len(), || Err(fault.clone())),
+                answers.resize_with(items.len(), || Err(fault.clone()));
             }
             if answers.len() == items.len() {
                 break;
@@ -111,7 +137,8 @@ impl SetRunner {
         id: ShardId,
         operation: &O,
         items: &[O::Item],
-    ) -> Result<Vec<O::Answer>, SetFault> {
+        lock_wait: LockWait,
+    ) -> Result<Vec<O::Answer>, RangeFault> {
         let (shard, breaker) = (self.shards.get(id), &self.breakers[usize::from(id.0)]);
         match breaker.admission(Instant::now()) {
             Admission::Go => {}
@@ -119,20 +146,24 @@ impl SetRunner {
                 if admission == Admission::SendProbe {
                     tokio::spawn(probe(shard.clone(), breaker.clone(), self.settings.clone()));
                 }
-                return Err(SetFault::Transient(format!(
-                    "{} does not answer",
-                    shard.name
-                )));
+                return Err(RangeFault::Shard(format!("{} does not answer", shard.name)));
             }
         }
-        let result = self.with_quick_retries(shard, operation, items).await;
+        let patience = Patience {
+            lock_wait,
+            deadline: deadline_of(&self.settings),
+        };
+        let result = self
+            .with_quick_retries(shard, operation, items, patience)
+            .await;
         tell_breaker(shard, breaker, &self.settings, result.as_ref().err());
         result.map_err(|fault| {
             let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
             match fault {
-                SqlFault::Definite(_) => SetFault::Definite(cause),
+                fault if fault.is_lock_timeout() => RangeFault::Blocked(cause),
+                SqlFault::Definite(_) => RangeFault::Refused(cause),
                 SqlFault::Duplicate(_) | SqlFault::Partial { .. } | SqlFault::Transient(_) => {
-                    SetFault::Transient(cause)
+                    RangeFault::Shard(cause)
                 }
             }
         })
@@ -145,17 +176,21 @@ impl SetRunner {
         shard: &Shard,
         operation: &O,
         items: &[O::Item],
+        patience: Patience,
     ) -> Result<Vec<O::Answer>, SqlFault> {
-        let deadline = deadline_of(&self.settings);
         let mut pass = Pass::First;
         for retries in 0.. {
-            let fault = match in_transaction(shard, operation, items, pass, deadline).await {
+            let fault = match in_transaction(shard, operation, items, pass, patience).await {
                 Ok(answers) => return Ok(answers),
                 Err(fault) => fault,
             };
+            // Who waits for a lock is found out by cutting the set; he alone waits once more.
+            let is_cut = fault.is_lock_timeout()
+                && (items.len() > 1 || patience.lock_wait == LockWait::Short);
             if !fault.is_passing()
+                || is_cut
                 || retries >= self.settings.quick_retries_max
-                || Instant::now() >= deadline
+                || Instant::now() >= patience.deadline
             {
                 return Err(fault);
             }
@@ -173,8 +208,11 @@ impl SetRunner {
 
 /// Asks whether a shard answers again.
 async fn probe(shard: Shard, breaker: Arc<Breaker>, settings: CoordinatorSettings) {
-    let deadline = deadline_of(&settings);
-    let answer = in_transaction(&shard, &Ping, &[()], Pass::First, deadline).await;
+    let patience = Patience {
+        lock_wait: LockWait::Usual,
+        deadline: deadline_of(&settings),
+    };
+    let answer = in_transaction(&shard, &Ping, &[()], Pass::First, patience).await;
     tell_breaker(&shard, &breaker, &settings, answer.as_ref().err());
 }
 
@@ -216,81 +254,32 @@ fn tell_breaker(
     }
 }
 
+/// Equal pieces of a range, in order.
+fn cut(start: usize, end: usize, pieces: usize) -> impl DoubleEndedIterator<Item = (usize, usize)> {
+    let length = end - start;
+    let pieces = pieces.min(length);
+    let at = move |piece: usize| start + length * piece / pieces;
+    (0..pieces).map(move |piece| (at(piece), at(piece + 1)))
+}
+
 fn deadline_of(settings: &CoordinatorSettings) -> Instant {
     Instant::now() + Duration::from_millis(settings.set_timeout_ms)
 }
 
-/// How far an attempt got that failed.
-enum Failure {
-    /// Nothing was sent but BEGIN.
-    AtBegin(sqlx::Error),
-    Later(SqlFault),
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// One attempt. A pool may hold connections that a restarted server has forgotten: one that fails
-/// at BEGIN is replaced, as long as the pool can hold another such.
-async fn in_transaction<O: SetOperation>(
-    shard: &Shard,
-    operation: &O,
-    items: &[O::Item],
-    pass: Pass,
-    deadline: Instant,
-) -> Result<Vec<O::Answer>, SqlFault> {
-    let mut forgotten = 0..shard.pool.options().get_max_connections();
-    loop {
-        let mut conn = within(deadline, shard.pool.acquire()).await??;
-        let failure = match within(deadline, attempt(&mut conn, operation, items, pass)).await {
-            Ok(Ok(answers)) => return Ok(answers),
-            Ok(Err(failure)) => failure,
-            Err(timeout) => Failure::Later(timeout.into()),
-        };
-        let fault = match failure {
-            Failure::AtBegin(error) if lost_connection(&error) && forgotten.next().is_some() => {
-                drop(conn.detach());
-                continue;
+    #[test]
+    fn pieces_cover_the_range_once_and_none_is_empty() {
+        for length in 1..40 {
+            for pieces in [REFUSED_PIECES, BLOCKED_PIECES] {
+                let cut: Vec<_> = cut(7, 7 + length, pieces).collect();
+                assert_eq!(cut.len(), pieces.min(length));
+                assert_eq!((cut[0].0, cut[cut.len() - 1].1), (7, 7 + length));
+                assert!(cut.iter().all(|(start, end)| start < end));
+                assert!(cut.windows(2).all(|pair| pair[0].1 == pair[1].0));
             }
-            Failure::AtBegin(error) => error.into(),
-            Failure::Later(fault) => fault,
-        };
-        if !fault.leaves_connection_usable() {
-            // Closing it rolls back.
-            drop(conn.detach());
         }
-        return Err(fault);
     }
-}
-
-async fn attempt<O: SetOperation>(
-    conn: &mut MySqlConnection,
-    operation: &O,
-    items: &[O::Item],
-    pass: Pass,
-) -> Result<Vec<O::Answer>, Failure> {
-    let mut sql = conn.begin().await.map_err(Failure::AtBegin)?;
-    let fault = match operation.run(&mut sql, items, pass).await {
-        Ok(answers) if answers.len() == items.len() => {
-            sql.commit()
-                .await
-                .map_err(|error| Failure::Later(error.into()))?;
-            return Ok(answers);
-        }
-        Ok(answers) => SqlFault::Definite(sqlx::Error::Protocol(format!(
-            "{} answers for {} items",
-            answers.len(),
-            items.len()
-        ))),
-        Err(fault) => fault,
-    };
-    // At once: what it locked may stand in others' way. Where the connection is gone, so are they.
-    let _gone = sql.rollback().await;
-    Err(Failure::Later(fault))
-}
-
-async fn within<T>(
-    deadline: Instant,
-    future: impl Future<Output = T> + Send,
-) -> Result<T, sqlx::Error> {
-    tokio::time::timeout_at(deadline.into(), future)
-        .await
-        .map_err(|_elapsed| sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()))
 }

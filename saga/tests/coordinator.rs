@@ -237,6 +237,29 @@ async fn a_row_that_is_locked_for_a_moment_is_waited_for() {
     harness.databases.drop_all().await;
 }
 
+#[tokio::test]
+async fn a_row_that_is_locked_for_long_holds_up_nobody_else() {
+    let harness = TestHarness::new(Databases::create().await);
+    let batch: Vec<_> = (0..40)
+        .map(|_| Purchase::from_one(BRANCH_SHARDS[0], 1))
+        .collect();
+    let pool = harness.databases.pool(BRANCH_SHARDS[0]);
+    let mut other = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
+        .bind(batch[23].xid().0.as_slice())
+        .bind([0_u8; 32].as_slice())
+        .execute(&mut *other)
+        .await
+        .unwrap();
+    let mut answers = harness.coordinator().run(batch.clone()).await;
+    assert!(is_waiting(&answers.remove(23)));
+    assert_eq!(answers, vec![CONFIRMED; 39]);
+    other.rollback().await.unwrap();
+    sweep_all(&harness, harness.coordinator()).await;
+    assert_settled(&harness, &batch).await;
+    harness.databases.drop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_under_load_lose_and_double_nothing() {
     let harness = TestHarness::new(Databases::create().await);
