@@ -2,7 +2,7 @@
 
 pub use crate::databases::{Own, with_stores};
 
-use domain::{AccountId, AccountKind, BodyDigest, Currency, Leg, LegKind, OrderId, ShardName, Xid};
+use domain::{AccountId, AccountKind, BodyDigest, Currency, Leg, LegKind, OrderId, Xid};
 use saga::{Branch, FinishOutcome, Participant, Pass, SqlFault, TryOutcome};
 use sqlx::mysql::{MySqlConnection, MySqlPool};
 use std::sync::Arc;
@@ -39,10 +39,6 @@ pub fn usd() -> Currency {
 }
 
 impl Own {
-    pub fn names(&self) -> impl Iterator<Item = ShardName> + use<> {
-        self.stores.routing().names()
-    }
-
     pub fn pool_of(&self, account: AccountId) -> &MySqlPool {
         self.pool(self.routing().account_shard(account))
     }
