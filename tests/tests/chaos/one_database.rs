@@ -1,0 +1,118 @@
+//! 32: one of the two database servers is not well. Orders that touch it wait; the p99 of the others
+//! at most doubles; and once it is back nothing is stuck.
+
+use crate::live::{Live, live};
+use crate::neighbour::Neighbour;
+use anyhow::{Result, ensure};
+use holdfast_tests::Fault;
+use sqlx::{Connection, Executor, MySqlConnection};
+use stack::ServerName;
+use std::time::Duration;
+use tokio::time::sleep;
+
+const SICK: ServerName = ServerName::Mysql(0);
+
+/// What a machine that is busy with other things may add to a p99 of so few orders.
+const NOISE: Duration = Duration::from_millis(500);
+
+/// Measures the others before `fall` and after it, while orders that touch both servers go on
+/// coming; then everything is as if nothing had been.
+async fn others_are_not_held_up<T>(
+    live: &Live,
+    fall: impl AsyncFnOnce() -> Result<T>,
+    rise: impl AsyncFnOnce(T) -> Result<()>,
+) -> Result<()> {
+    let neighbour = Neighbour::open(live).await?;
+    let load = live.load_of(usize::MAX, 150).await?;
+    neighbour.p99("warm").await?;
+    let before = neighbour.p99("before").await?;
+    let fallen = fall().await?;
+    let outcome = neighbour.p99("during").await;
+    rise(fallen).await?;
+    let during = outcome?;
+    live.finish(load).await?;
+    neighbour.finish(live).await?;
+    ensure!(
+        during <= before * 2 + NOISE,
+        "INV-8: the p99 of the others went from {:?} to {:?}",
+        before,
+        during
+    );
+    Ok(())
+}
+
+/// 32, killed.
+#[tokio::test]
+async fn orders_elsewhere_go_on_while_a_database_is_killed() -> Result<()> {
+    live(async |live| {
+        let server = live.handle(SICK);
+        let fall = async || Ok(server.kill().await?);
+        others_are_not_held_up(live, fall, async |()| Ok(server.start().await?)).await
+    })
+    .await
+}
+
+/// 32, read-only.
+#[tokio::test]
+async fn orders_elsewhere_go_on_while_a_database_refuses_writes() -> Result<()> {
+    live(async |live| {
+        let fall = async || live.sql(SICK, "SET GLOBAL super_read_only = ON").await;
+        let rise = async |()| live.sql(SICK, "SET GLOBAL read_only = OFF").await;
+        others_are_not_held_up(live, fall, rise).await
+    })
+    .await
+}
+
+/// 32, paused.
+#[tokio::test]
+async fn orders_elsewhere_go_on_while_a_database_hangs() -> Result<()> {
+    live(async |live| {
+        let server = live.handle(SICK);
+        let fall = async || Ok(server.pause()?);
+        others_are_not_held_up(live, fall, async |()| Ok(server.resume()?)).await
+    })
+    .await
+}
+
+/// 32, with its tables locked.
+#[tokio::test]
+async fn orders_elsewhere_go_on_while_the_tables_of_a_database_are_locked() -> Result<()> {
+    live(async |live| {
+        let fall = async || {
+            let mut orders = live.connect(&live.env().order_shards[0]).await?;
+            orders.execute("LOCK TABLES orders WRITE").await?;
+            let mut accounts = live.connect(&live.env().account_shards[0]).await?;
+            let statement = "LOCK TABLES accounts WRITE, holds WRITE, entries WRITE";
+            accounts.execute(statement).await?;
+            Ok([orders, accounts])
+        };
+        let rise = async |locked: [MySqlConnection; 2]| {
+            for connection in locked {
+                connection.close().await?;
+            }
+            Ok(())
+        };
+        others_are_not_held_up(live, fall, rise).await
+    })
+    .await
+}
+
+/// 32, with its connections cut.
+#[tokio::test]
+async fn orders_elsewhere_go_on_while_a_database_drops_connections() -> Result<()> {
+    live(async |live| {
+        let services = [ServerName::OrderApi, ServerName::Consumer(1)];
+        let network = live.behind_proxies(&services).await?;
+        let fall = async || {
+            network.set(SICK, Fault::Cut);
+            Ok(())
+        };
+        let rise = async |()| {
+            network.set(SICK, Fault::Pass);
+            sleep(Duration::from_millis(100)).await;
+            Ok(())
+        };
+        others_are_not_held_up(live, fall, rise).await
+    })
+    .await
+}
