@@ -96,9 +96,12 @@ impl Assembler {
             EventType::UNKNOWN_EVENT | EventType::ENUM_END_EVENT => {
                 unknown_event(event, event.header().event_type_raw())
             }
-            EventType::FORMAT_DESCRIPTION_EVENT
-            | EventType::ROTATE_EVENT
-            | EventType::STOP_EVENT
+            // A server that starts again numbers its tables anew, and begins another file.
+            EventType::FORMAT_DESCRIPTION_EVENT | EventType::ROTATE_EVENT => {
+                self.tables.clear();
+                Ok(Step::Nothing)
+            }
+            EventType::STOP_EVENT
             | EventType::HEARTBEAT_EVENT
             | EventType::PREVIOUS_GTIDS_EVENT
             | EventType::IGNORABLE_EVENT
