@@ -8,7 +8,7 @@ use crate::worker::Worker;
 use domain::{OrderState, Reason};
 use saga::Verdict;
 use stack::{ServerName, Stack, StackOptions};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::PaymentOrder;
 
 /// How long the database is away.
@@ -73,7 +73,12 @@ async fn a_database_away_during_round_4_is_waited_for_and_all_finish_without_a_r
             let pause = [("HOLDFAST_FAULTS", "after-decide=1*sleep(3000)")];
             let mut worker = Worker::start(&s.own, &commands, &pause);
             // Decided: the worker is between rounds 3 and 4.
-            while has_state(&s, &orders, OrderState::Confirming).await < good {
+            let begun = Instant::now();
+            while has_state(&s, &orders, OrderState::Confirming).await == 0 {
+                assert!(
+                    begun.elapsed() < BOUND,
+                    "INV-8 is breached: none is decided"
+                );
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
             let server = own_server.stack.handle(ServerName::Mysql(1));
