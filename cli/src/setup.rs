@@ -11,7 +11,7 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
-use store::{StoresSettings, TlsMode};
+use store::{Routing, StoresSettings, TlsMode};
 
 const TRY_EVERY: Duration = Duration::from_millis(300);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,8 +87,9 @@ async fn try_to_connect(options: &MySqlConnectOptions) -> Result<(), String> {
 }
 
 async fn make_topics(settings: &Settings, patience: &Patience) -> anyhow::Result<()> {
+    let order_shards = Routing::new(&settings.stores)?.order_shards();
     loop {
-        match topics::ensure(&settings.kafka, &settings.topics).await {
+        match topics::ensure(&settings.kafka, &settings.topics, order_shards).await {
             Ok(()) => break,
             Err(TopicError::Unready(problem)) => patience.pause_or_fail("kafka", &problem).await?,
             Err(error @ TopicError::Unfit { .. }) => bail!(error),

@@ -6,33 +6,21 @@
 use crate::backoff::Backoff;
 use crate::decode::Cause;
 use crate::meters;
+use crate::origin::{Origin, copied_headers};
 use crate::record::Record;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::OwnedHeaders;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use service::kafka::KafkaSettings;
 use std::time::Duration;
 
 const CAUSE: &str = "cause";
 const CAUSE_CLASS: &str = "cause-class";
-const ORIGINAL_TOPIC: &str = "original-topic";
-const ORIGINAL_PARTITION: &str = "original-partition";
-const ORIGINAL_OFFSET: &str = "original-offset";
-const ORIGINAL_TIMESTAMP: &str = "original-timestamp";
 /// Present when the value was too long even for the dead letter topic: its length. The value is
 /// still at its original place.
 const OMITTED_BYTES: &str = "value-omitted-bytes";
 /// A redriven record that fails again gets these anew.
-const OURS: [&str; 7] = [
-    CAUSE,
-    CAUSE_CLASS,
-    ORIGINAL_TOPIC,
-    ORIGINAL_PARTITION,
-    ORIGINAL_OFFSET,
-    ORIGINAL_TIMESTAMP,
-    OMITTED_BYTES,
-];
+const OURS: [&str; 3] = [CAUSE, CAUSE_CLASS, OMITTED_BYTES];
 const CAUSE_CHARS_MAX: usize = 500;
 const RETRY: Backoff = Backoff {
     min_ms: 200,
@@ -48,28 +36,20 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
-    /// A producer of its own, whose queue is small.
-    pub fn new(kafka: &KafkaSettings, timeout_ms: u64) -> Result<Self, KafkaError> {
-        let mut config = kafka.client_config();
-        config
-            // Not idempotent: a dead letter twice does no harm, and such a producer can die for good.
-            .set("acks", "all")
-            .set("message.timeout.ms", timeout_ms.to_string())
-            .set("message.max.bytes", "2097152")
-            .set("queue.buffering.max.kbytes", "8192")
-            .set("linger.ms", "5")
-            .set_log_level(RDKafkaLogLevel::Warning);
-        Ok(Self {
-            producer: config.create()?,
+    /// By this producer.
+    pub fn new(producer: FutureProducer, kafka: &KafkaSettings) -> Self {
+        Self {
+            producer,
             topic: kafka.dead_letter_topic.clone(),
             commands_topic: kafka.commands_topic.clone(),
-        })
+        }
     }
 
     /// Returns when the broker has acknowledged the dead letter; tries until then.
     pub async fn bury(&self, record: &Record, cause: &Cause) {
-        let place = record.place;
-        let (partition, offset) = (place.partition, place.offset);
+        let Origin {
+            partition, offset, ..
+        } = Origin::of(record);
         let class = cause.class.as_str();
         let mut failures = 0;
         let mut whole = true;
@@ -95,34 +75,19 @@ impl DeadLetters {
     }
 
     fn headers(&self, record: &Record, cause: &Cause, whole: bool) -> OwnedHeaders {
-        let mut headers = OwnedHeaders::new();
-        let kept = record.headers.iter();
-        for (key, value) in kept.filter(|(key, _)| !OURS.contains(&key.as_str())) {
-            let value = value.as_deref();
-            headers = headers.insert(Header { key, value });
-        }
-        let place = record.place;
         let text: String = cause.text.chars().take(CAUSE_CHARS_MAX).collect();
         let omitted = record.value.as_ref().filter(|_| !whole);
+        let [topic, partition, offset, timestamp] =
+            Origin::of(record).headers(&self.commands_topic);
         let ours = [
             (CAUSE, Some(text)),
             (CAUSE_CLASS, Some(cause.class.as_str().to_owned())),
-            (ORIGINAL_TOPIC, Some(self.commands_topic.clone())),
-            (ORIGINAL_PARTITION, Some(place.partition.to_string())),
-            (ORIGINAL_OFFSET, Some(place.offset.to_string())),
-            (
-                ORIGINAL_TIMESTAMP,
-                record.timestamp_ms.map(|ms| ms.to_string()),
-            ),
+            topic,
+            partition,
+            offset,
+            timestamp,
             (OMITTED_BYTES, omitted.map(|value| value.len().to_string())),
         ];
-        for (key, value) in &ours {
-            let Some(value) = value else { continue };
-            headers = headers.insert(Header {
-                key,
-                value: Some(value.as_bytes()),
-            });
-        }
-        headers
+        copied_headers(record, &OURS, &ours)
     }
 }

@@ -171,6 +171,7 @@ mod tests {
         let place = Place {
             partition: 0,
             generation: 1,
+            source: crate::record::Source::Commands,
             offset: 7,
         };
         let headers = headers.iter();

@@ -24,13 +24,8 @@ pub enum Event {
         /// Takes the offset from which each partition's next owner has to read.
         answer: SyncSender<Vec<PartitionOffset>>,
     },
-    /// A commit of these partitions did not reach the broker.
-    CommitFailed {
-        /// Their numbers.
-        partitions: Vec<i32>,
-        /// What the client says.
-        cause: String,
-    },
+    /// The last commit of each of these partitions that the broker acknowledged, heard now and then.
+    Committed(Vec<PartitionOffset>),
     /// How it stands with the group: good, or what it waits for.
     Group(Result<(), String>),
     /// An error that the client gets over by itself.

@@ -7,7 +7,7 @@ use crate::events::Event;
 use crate::meters;
 use crate::partitions::PartitionOffset;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
 use rdkafka::{ClientContext, Offset, TopicPartitionList};
 use std::collections::HashMap;
@@ -135,18 +135,6 @@ impl ConsumerContext for Group {
             Rebalance::Error(error) => self.tell(Event::Passing(error.to_string())),
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let partitions = numbers_of(offsets);
-        match result {
-            Ok(()) => {}
-            Err(KafkaError::ConsumerCommit(rdkafka::types::RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => self.tell(Event::CommitFailed {
-                partitions,
-                cause: error.to_string(),
-            }),
-        }
-    }
 }
 
 impl ClientContext for Group {
@@ -155,11 +143,15 @@ impl ClientContext for Group {
         let partitions = topic
             .into_iter()
             .flat_map(|topic| topic.partitions.values());
-        for partition in partitions {
-            if self.generation_of(partition.partition).is_some() && partition.consumer_lag >= 0 {
+        let ours = |number| self.generation_of(number).is_some();
+        let mut committed = Vec::new();
+        for partition in partitions.filter(|partition| ours(partition.partition)) {
+            if partition.consumer_lag >= 0 {
                 meters::lag(partition.partition, partition.consumer_lag);
             }
+            committed.push((partition.partition, partition.committed_offset));
         }
+        self.tell(Event::Committed(committed));
         let Some(group) = statistics.cgrp else {
             return;
         };

@@ -20,6 +20,15 @@ impl Worker {
             .get_or_insert_with(|| Instant::now() + interval);
     }
 
+    /// Some commits did not reach the broker, as when the group was changing meanwhile.
+    pub(crate) fn commit_again(&mut self, lost: usize) {
+        if lost > 0 {
+            meters::commits_lost(lost);
+            tracing::info!(lost, "Commits of offsets were lost; they are due again.");
+            self.commit_soon();
+        }
+    }
+
     pub(crate) async fn commit_offsets(&mut self) {
         if self.commit_at.is_none_or(|at| at > Instant::now()) {
             return;
@@ -29,9 +38,13 @@ impl Worker {
             // Leaving the group commits, and nobody but the polling thread may hold the client now.
             return;
         }
+        let parts = self.partitions.take_part_commits();
         let offsets = self.partitions.take_commits();
-        if !offsets.is_empty() {
+        if !parts.is_empty() || !offsets.is_empty() {
             self.faults.point("before-offset-commit").await;
+        }
+        self.retry.commit(&parts);
+        if !offsets.is_empty() {
             self.stream.commit(&offsets);
         }
     }
@@ -43,8 +56,10 @@ impl Worker {
     ) {
         for number in &partitions {
             self.partitions.stop_taking(*number);
+            self.retry.unassign(*number);
             meters::lag_is_anothers(*number);
         }
+        self.moves.forget(&partitions);
         self.revocations.push(Revocation {
             partitions,
             answer,
@@ -55,11 +70,19 @@ impl Worker {
     /// Lets go of partitions whose running work has ended, or whose time is up.
     pub(crate) fn let_go(&mut self) {
         for revocation in std::mem::take(&mut self.revocations) {
-            let busy = |number: &i32| self.partitions.is_busy(*number);
+            let busy =
+                |number: &i32| self.partitions.is_busy(*number) || self.moves.sends_from(*number);
             let running = revocation.partitions.iter().any(busy) || !self.burials.is_empty();
             if running && Instant::now() < revocation.until {
                 self.revocations.push(revocation);
                 continue;
+            }
+            let parts = self.partitions.part_watermarks(&revocation.partitions);
+            self.retry.commit(&parts);
+            for (partition, shard, _) in self.partitions.detours() {
+                if revocation.partitions.contains(&partition) {
+                    meters::retry_lag(partition, shard.0, 0);
+                }
             }
             let numbers = revocation.partitions.iter();
             let offsets = numbers.filter_map(|number| self.partitions.revoke(*number));

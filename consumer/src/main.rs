@@ -4,6 +4,9 @@ use anyhow::Context;
 use clap::Parser;
 use consumer::batches::Engine;
 use consumer::dead_letters::DeadLetters;
+use consumer::outlet;
+use consumer::retry_stream::RetryStream;
+use consumer::retry_topic::{RetryParts, RetryTopic};
 use consumer::settings::{DEFAULT_TOML, Settings};
 use consumer::stream::Stream;
 use consumer::topics::{self, TopicError};
@@ -74,11 +77,19 @@ async fn work(
     let sweeper = Sweeper::new(engine.clone(), settings.sweeper.clone());
     let sweeper_stop = CancellationToken::new();
     let mut sweeper = tokio::spawn(sweeper.run(sweeper_stop.clone()));
+    let (kafka, worker) = (&settings.kafka, &settings.worker);
+    let retry_parts = RetryParts {
+        partitions: settings.topics.partitions,
+        shards: stores.routing().order_shards(),
+    };
+    let outlet = outlet::open(kafka, worker.dead_letter_timeout_ms)?;
     let parts = WorkerParts {
-        stream: Stream::open(&settings.kafka, &settings.worker).context("cannot join the group")?,
+        stream: Stream::open(kafka, worker).context("cannot join the group")?,
+        retry: RetryStream::open(kafka, worker, retry_parts)?,
+        retry_topic: RetryTopic::new(outlet.clone(), kafka, retry_parts),
         engine,
         routing: stores.routing().clone(),
-        dead_letters: DeadLetters::new(&settings.kafka, settings.worker.dead_letter_timeout_ms)?,
+        dead_letters: DeadLetters::new(outlet, kafka),
         waker: Waker::start(&settings.redis, settings.worker.wake_queue_batches_max)?,
         readiness: readiness.clone(),
     };
@@ -107,7 +118,13 @@ async fn ready(settings: &Settings, stores: &Stores, readiness: &Readiness) -> a
     }
     readiness.set("stores", Ok(()));
     loop {
-        match topics::check(&settings.kafka, &settings.topics).await {
+        match topics::check(
+            &settings.kafka,
+            &settings.topics,
+            stores.routing().order_shards(),
+        )
+        .await
+        {
             Ok(()) => break,
             Err(error @ TopicError::Unfit { .. }) => return Err(error.into()),
             Err(TopicError::Unready(cause)) => {

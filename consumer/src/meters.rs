@@ -1,7 +1,7 @@
 //! The worker's metrics, by name.
 
 use metrics::{counter, gauge, histogram};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Records taken, by what they turned out to be.
 pub fn record(kind: &'static str) {
@@ -58,11 +58,41 @@ pub fn newer_schema(records: usize) {
 }
 
 /// Commits of offsets that did not reach the broker.
-pub fn commit_failed() {
-    counter!("consumer_commit_failures_total").increment(1);
+pub fn commits_lost(partitions: usize) {
+    counter!("consumer_commit_failures_total").increment(partitions as u64);
 }
 
 /// Wake-up calls, by how they went.
 pub fn wakes(result: &'static str, orders: usize) {
     counter!("consumer_wakes_total", "result" => result).increment(orders as u64);
+}
+
+/// Records acknowledged by the retry topic.
+pub fn retry_put(records: usize) {
+    counter!("consumer_retry_put_total").increment(records as u64);
+}
+
+/// Records for the retry topic were not acknowledged and are sent again.
+pub fn retry_put_failed() {
+    counter!("consumer_retry_put_failures_total").increment(1);
+}
+
+/// A record came back from the retry topic.
+pub fn retry_returned() {
+    counter!("consumer_retry_returned_total").increment(1);
+}
+
+/// Records without an outcome on one part of the retry topic.
+pub fn retry_lag(partition: i32, shard: u16, records: i64) {
+    let (partition, shard) = (partition.to_string(), shard.to_string());
+    gauge!("consumer_retry_lag_records", "partition" => partition, "shard" => shard)
+        .set(records as f64);
+}
+
+/// How long ago the oldest record in hand was accepted that came back from the retry topic.
+pub fn retry_oldest(accepted_ms: Option<i64>) {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.unwrap_or_default().as_secs_f64();
+    let age = accepted_ms.map_or(0.0, |ms| (now - ms as f64 / 1000.0).max(0.0));
+    gauge!("consumer_retry_oldest_seconds").set(age);
 }

@@ -11,7 +11,10 @@ use std::collections::BTreeSet;
 pub struct OffsetLedger {
     open: BTreeSet<i64>,
     next: Option<i64>,
-    committed: Option<i64>,
+    /// What was taken to be committed.
+    taken: Option<i64>,
+    /// The broker was heard without it.
+    doubted: bool,
 }
 
 impl OffsetLedger {
@@ -33,14 +36,21 @@ impl OffsetLedger {
 
     /// The watermark, if it passed what was taken before. It never goes back.
     pub fn take_commit(&mut self) -> Option<i64> {
-        let watermark = self.watermark().filter(|w| Some(*w) > self.committed)?;
-        self.committed = Some(watermark);
+        let watermark = self.watermark().filter(|w| Some(*w) > self.taken)?;
+        (self.taken, self.doubted) = (Some(watermark), false);
         Some(watermark)
     }
 
-    /// What was taken did not reach the broker: it is due again.
-    pub fn commit_failed(&mut self) {
-        self.committed = None;
+    /// The last commit that the broker acknowledged. `true`: the second time in a row it is not what
+    /// was taken, which therefore is due again. The client tells of no commit that fails.
+    pub fn acknowledged(&mut self, offset: i64) -> bool {
+        let behind = self.taken.is_some_and(|taken| offset < taken);
+        let lost = behind && self.doubted;
+        self.doubted = behind && !lost;
+        if lost {
+            self.taken = None;
+        }
+        lost
     }
 
     /// How many offsets are open.
@@ -70,13 +80,18 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_commit_is_due_again() {
+    fn a_commit_that_is_not_acknowledged_is_due_again() {
         let mut ledger = OffsetLedger::default();
         ledger.receive(4);
         ledger.done(4);
         assert_eq!(ledger.take_commit(), Some(5));
-        ledger.commit_failed();
+        assert!(!ledger.acknowledged(3));
+        assert!(ledger.acknowledged(3));
         assert_eq!(ledger.take_commit(), Some(5));
+        assert!(!ledger.acknowledged(3));
+        assert!(!ledger.acknowledged(5));
+        assert!(!ledger.acknowledged(5));
+        assert_eq!(ledger.take_commit(), None);
     }
 
     proptest! {

@@ -7,10 +7,28 @@
 //! but the batches that found it out, and one stuck row does not stop its shard.
 
 use crate::backoff::Backoff;
+use crate::record::Source;
 use domain::OrderId;
 use saga::ShardId;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
+
+/// Where a record stands among those of its order, which lie on one partition: what came back from
+/// the retry topic is older.
+pub type Turn = (Source, i64);
+
+/// Why a new record of an order cannot be tried at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// It can.
+    Free,
+    /// Its shard is shut.
+    Shut,
+    /// Records of its order are parked, all of which came back from the retry topic.
+    BehindReturned,
+    /// Records of its order are parked, and the last came from the commands' topic.
+    BehindFirst,
+}
 
 /// Parked orders with their records' works of type `W`, by shard.
 #[derive(Debug)]
@@ -23,11 +41,13 @@ pub struct ParkedOrders<W> {
 #[derive(Debug)]
 struct ParkedOrder<W> {
     shard: ShardId,
-    /// By offset: an order's records lie on one partition.
-    works: BTreeMap<i64, W>,
+    works: BTreeMap<Turn, W>,
     failures: u32,
+    since: Instant,
     /// `None` while its works are being tried.
     due: Option<Instant>,
+    /// Where the last of the works came from that are being tried.
+    trying: Option<Source>,
 }
 
 #[derive(Debug, Default)]
@@ -54,21 +74,29 @@ impl<W> ParkedOrders<W> {
         }
     }
 
-    /// Whether a new record of this order has to be parked without being tried.
-    pub fn holds(&self, order: OrderId, shard: ShardId) -> bool {
-        self.orders.contains_key(&order) || self.is_shut(shard)
+    /// Whether a new record of this order can be tried.
+    pub fn held(&self, order: OrderId, shard: ShardId) -> Held {
+        let Some(parked) = self.orders.get(&order) else {
+            let shut = self.is_shut(shard);
+            return if shut { Held::Shut } else { Held::Free };
+        };
+        let last = parked.works.last_key_value().map(|(turn, _)| turn.0);
+        match last.max(parked.trying) {
+            Some(Source::Commands) => Held::BehindFirst,
+            Some(Source::Retry(_)) | None => Held::BehindReturned,
+        }
     }
 
     /// Parks a record that came while its order was parked or its shard shut.
     pub fn park_untried(
         &mut self,
         (order, shard): (OrderId, ShardId),
-        offset: i64,
+        turn: Turn,
         work: W,
         now: Instant,
     ) {
         let first = !self.orders.contains_key(&order);
-        self.entry(order, shard).works.insert(offset, work);
+        self.entry(order, shard, now).works.insert(turn, work);
         if first {
             self.make_due(order, now);
         }
@@ -78,13 +106,13 @@ impl<W> ParkedOrders<W> {
     pub fn park_failed(
         &mut self,
         (order, shard): (OrderId, ShardId),
-        offset: i64,
+        turn: Turn,
         work: W,
         (now, jitter): (Instant, f64),
     ) {
         let backoff = self.backoff;
-        let parked = self.entry(order, shard);
-        parked.works.insert(offset, work);
+        let parked = self.entry(order, shard, now);
+        parked.works.insert(turn, work);
         if parked.due.is_none() {
             parked.failures += 1;
             let due = now + backoff.delay(parked.failures, jitter);
@@ -117,6 +145,7 @@ impl<W> ParkedOrders<W> {
             wait.due.remove(&entry);
             if let Some(parked) = self.orders.get_mut(&entry.1) {
                 parked.due = None;
+                parked.trying = parked.works.last_key_value().map(|(turn, _)| turn.0);
                 works.extend(std::mem::take(&mut parked.works).into_values());
             }
         }
@@ -129,9 +158,10 @@ impl<W> ParkedOrders<W> {
             wait.busy = false;
         }
         for order in tried {
-            let Some(parked) = self.orders.get(order) else {
+            let Some(parked) = self.orders.get_mut(order) else {
                 continue;
             };
+            parked.trying = None;
             match (parked.due, parked.works.is_empty()) {
                 (None, true) => drop(self.orders.remove(order)),
                 // Later records came meanwhile: their turn.
@@ -171,6 +201,28 @@ impl<W> ParkedOrders<W> {
         }
     }
 
+    /// Takes out what came from the commands' topic, of the orders parked since `before` or earlier
+    /// that are not being tried: each with how often its order was tried. What came back from the
+    /// retry topic stays: it is still there.
+    pub fn take_parked_before(&mut self, before: Instant) -> Vec<(u32, W)> {
+        let (mut taken, shards) = (Vec::new(), &mut self.shards);
+        self.orders.retain(|order, parked| {
+            let Some(due) = parked.due.filter(|_| parked.since <= before) else {
+                return true;
+            };
+            let moved = parked.works.split_off(&(Source::Commands, i64::MIN));
+            taken.extend(moved.into_values().map(|work| (parked.failures, work)));
+            if !parked.works.is_empty() {
+                return true;
+            }
+            if let Some(wait) = shards.get_mut(&parked.shard) {
+                wait.due.remove(&(due, *order));
+            }
+            false
+        });
+        taken
+    }
+
     /// Forgets the works that are no longer ours.
     pub fn retain(&mut self, mut ours: impl FnMut(&W) -> bool) {
         let shards = &mut self.shards;
@@ -201,16 +253,19 @@ impl<W> ParkedOrders<W> {
         self.shards.values().filter(|w| w.shut.is_some()).count()
     }
 
-    fn is_shut(&self, shard: ShardId) -> bool {
+    /// Whether a shard is shut.
+    pub fn is_shut(&self, shard: ShardId) -> bool {
         self.shards.get(&shard).is_some_and(|w| w.shut.is_some())
     }
 
-    fn entry(&mut self, order: OrderId, shard: ShardId) -> &mut ParkedOrder<W> {
+    fn entry(&mut self, order: OrderId, shard: ShardId, now: Instant) -> &mut ParkedOrder<W> {
         self.orders.entry(order).or_insert_with(|| ParkedOrder {
             shard,
             works: BTreeMap::new(),
             failures: 0,
+            since: now,
             due: None,
+            trying: None,
         })
     }
 

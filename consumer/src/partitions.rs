@@ -1,10 +1,13 @@
 //! The partitions this worker owns: what waits on each, which are busy, how far each is done.
 //!
 //! A partition is in at most one running batch, so batches that run at once never share an order
-//! (an order's records have one key, and so one partition).
+//! (an order's records have one key, and so one partition). What came back from the retry topic
+//! waits in a line of its own and is taken first, though never more than half while both lines wait.
 
+use crate::detour::Detour;
 use crate::offsets::OffsetLedger;
-use crate::record::Place;
+use crate::record::{Place, Source};
+use saga::ShardId;
 use std::collections::{BTreeMap, VecDeque};
 
 /// A partition and an offset, such as one to commit.
@@ -20,17 +23,21 @@ pub struct Busy {
 /// The owned partitions, with work of type `W` waiting on them.
 #[derive(Debug)]
 pub struct Partitions<W> {
-    owned: BTreeMap<i32, Partition<W>>,
+    pub(crate) owned: BTreeMap<i32, Partition<W>>,
     /// The partition that gives first next time, so that none starves.
     turn: i32,
 }
 
 #[derive(Debug)]
-struct Partition<W> {
+pub(crate) struct Partition<W> {
     generation: u64,
     offsets: OffsetLedger,
-    waiting: VecDeque<W>,
+    pub(crate) waiting: VecDeque<W>,
+    returned: VecDeque<W>,
+    /// `None` until it is known what stands on the retry topic: nothing is taken before.
+    pub(crate) detours: Option<BTreeMap<ShardId, Detour<W>>>,
     busy: bool,
+    leaving: bool,
 }
 
 impl<W> Default for Partitions<W> {
@@ -49,9 +56,22 @@ impl<W> Partitions<W> {
             generation,
             offsets: OffsetLedger::default(),
             waiting: VecDeque::new(),
+            returned: VecDeque::new(),
+            detours: None,
             busy: false,
+            leaving: false,
         };
         self.owned.insert(number, fresh);
+    }
+
+    /// What stands on the retry topic beside a partition, from the next offset to the end.
+    pub fn know(&mut self, number: i32, generation: u64, parts: &[(ShardId, i64, i64)]) {
+        let owned = self.owned.get_mut(&number);
+        if let Some(partition) = owned.filter(|p| p.generation == generation) {
+            let parts = parts.iter();
+            let detours = parts.map(|(shard, next, end)| (*shard, Detour::new(*next, *end)));
+            partition.detours = Some(detours.collect());
+        }
     }
 
     /// No longer ours: forgets what waits and what is open. Answers where the next owner starts.
@@ -63,25 +83,43 @@ impl<W> Partitions<W> {
     /// Drops what waits; what is running goes on.
     pub fn stop_taking(&mut self, number: i32) {
         if let Some(partition) = self.owned.get_mut(&number) {
+            partition.leaving = true;
             partition.waiting.clear();
+            partition.returned.clear();
+            let detours = partition.detours.iter_mut().flatten();
+            detours.for_each(|(_, detour)| detour.clear());
         }
     }
 
     /// Opens the place of a record in hand. `false`: the partition is not ours under that
     /// generation, and the record is somebody else's to process.
-    pub fn receive(&mut self, place: Place) -> bool {
-        let owned = self.of(place);
-        if let Some(partition) = owned {
-            partition.offsets.receive(place.offset);
-            return true;
+    pub fn receive(&mut self, place: Place, accepted_ms: i64) -> bool {
+        let Some(partition) = self.of(place).filter(|p| !p.leaving) else {
+            return false;
+        };
+        match place.source {
+            Source::Commands => partition.offsets.receive(place.offset),
+            Source::Retry(shard) => match partition.detour(shard) {
+                Some(detour) => detour.receive(place.offset, accepted_ms),
+                None => return false,
+            },
         }
-        false
+        true
     }
 
     /// Appends to what waits on the place's partition.
     pub fn wait(&mut self, place: Place, work: W) {
-        if let Some(partition) = self.of(place) {
-            partition.waiting.push_back(work);
+        let Some(partition) = self.of(place) else {
+            return;
+        };
+        match place.source {
+            Source::Commands => partition.waiting.push_back(work),
+            Source::Retry(shard) => {
+                if let Some(detour) = partition.detour(shard) {
+                    detour.line_up();
+                }
+                partition.returned.push_back(work);
+            }
         }
     }
 
@@ -98,11 +136,10 @@ impl<W> Partitions<W> {
             let Some(partition) = self.owned.get_mut(&number) else {
                 continue;
             };
-            if partition.busy || partition.waiting.is_empty() {
+            let room = max - works.len();
+            if partition.busy || partition.detours.is_none() || !partition.give(room, &mut works) {
                 continue;
             }
-            let count = partition.waiting.len().min(max - works.len());
-            works.extend(partition.waiting.drain(..count));
             partition.busy = true;
             busy.push(Busy {
                 partition: number,
@@ -125,8 +162,16 @@ impl<W> Partitions<W> {
 
     /// The outcome of this place is durable.
     pub fn done(&mut self, place: Place) {
-        if let Some(partition) = self.of(place) {
-            partition.offsets.done(place.offset);
+        let Some(partition) = self.of(place) else {
+            return;
+        };
+        match place.source {
+            Source::Commands => partition.offsets.done(place.offset),
+            Source::Retry(shard) => {
+                if let Some(detour) = partition.detour(shard) {
+                    detour.offsets.done(place.offset);
+                }
+            }
         }
     }
 
@@ -149,13 +194,14 @@ impl<W> Partitions<W> {
             .collect()
     }
 
-    /// A commit of these partitions did not reach the broker.
-    pub fn commit_failed(&mut self, numbers: &[i32]) {
-        for number in numbers {
-            if let Some(partition) = self.owned.get_mut(number) {
-                partition.offsets.commit_failed();
-            }
-        }
+    /// The last commits that the broker acknowledged. Answers which partitions' later commits were
+    /// lost: they are due again.
+    pub fn acknowledged(&mut self, commits: &[PartitionOffset]) -> Vec<i32> {
+        let lost = |(number, offset): &PartitionOffset| {
+            let partition = self.owned.get_mut(number)?;
+            partition.offsets.acknowledged(*offset).then_some(*number)
+        };
+        commits.iter().filter_map(lost).collect()
     }
 
     /// How many partitions are owned.
@@ -163,9 +209,14 @@ impl<W> Partitions<W> {
         self.owned.len()
     }
 
-    /// How many records are open over all partitions.
+    /// How many records of the commands' topic are open over all partitions.
     pub fn open(&self) -> usize {
         self.owned.values().map(|p| p.offsets.open()).sum()
+    }
+
+    /// What is on the way over the retry topic beside this place's partition, for one shard.
+    pub fn detour(&mut self, place: Place, shard: ShardId) -> Option<&mut Detour<W>> {
+        self.of(place)?.detour(shard)
     }
 
     fn of(&mut self, place: Place) -> Option<&mut Partition<W>> {
@@ -174,62 +225,19 @@ impl<W> Partitions<W> {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(partition: i32, offset: i64) -> Place {
-        Place {
-            partition,
-            generation: 1,
-            offset,
-        }
+impl<W> Partition<W> {
+    fn detour(&mut self, shard: ShardId) -> Option<&mut Detour<W>> {
+        self.detours.as_mut()?.get_mut(&shard)
     }
 
-    fn filled(partitions: i32, records: i64) -> Partitions<Place> {
-        let mut all = Partitions::default();
-        for number in 0..partitions {
-            all.assign(number, 1);
-            for offset in 0..records {
-                assert!(all.receive(place(number, offset)));
-                all.wait(place(number, offset), place(number, offset));
-            }
-        }
-        all
-    }
-
-    #[test]
-    fn batches_at_once_never_share_a_partition_and_all_get_their_turn() {
-        let mut all = filled(3, 10);
-        let (first, first_busy) = all.take(8);
-        let (second, _) = all.take(15);
-        assert!(first.iter().all(|p| p.partition == 0));
-        assert!(second.iter().all(|p| p.partition != 0));
-        assert_eq!(all.take(8).0.len(), 0);
-        all.release(&first_busy);
-        assert_eq!(all.take(8).0, [place(0, 8), place(0, 9)]);
-    }
-
-    #[test]
-    fn what_was_read_under_an_earlier_assignment_counts_for_nothing() {
-        let mut all = filled(1, 2);
-        all.done(place(0, 0));
-        assert_eq!(all.revoke(0), Some((0, 1)));
-        all.assign(0, 2);
-        assert!(!all.receive(place(0, 1)));
-        all.done(place(0, 1));
-        assert_eq!(all.take_commits(), []);
-    }
-
-    #[test]
-    fn a_busy_partition_that_came_back_is_not_busy() {
-        let mut all = filled(1, 2);
-        let (_, busy) = all.take(2);
-        all.revoke(0);
-        all.assign(0, 2);
-        assert!(!all.is_busy(0));
-        assert_eq!(all.take(2).0, []);
-        all.release(&busy);
-        assert!(!all.owns(place(0, 0)));
+    /// Gives up to `room` works; `false` when there is none.
+    fn give(&mut self, room: usize, works: &mut Vec<W>) -> bool {
+        let half = room - room / 2;
+        let fair = half.max(room.saturating_sub(self.waiting.len()));
+        let returned = self.returned.len().min(fair);
+        works.extend(self.returned.drain(..returned));
+        let first = self.waiting.len().min(room - returned);
+        works.extend(self.waiting.drain(..first));
+        returned + first > 0
     }
 }

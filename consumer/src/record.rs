@@ -2,19 +2,32 @@
 
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
+use saga::ShardId;
+
+/// The topic that a record was read from. An order's records in hand that came back from the retry
+/// topic are older than those from the commands' topic, and so is their order here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Source {
+    /// The retry topic: the part of this order shard.
+    Retry(ShardId),
+    /// The commands' topic.
+    Commands,
+}
 
 /// Where a record stands, and under which assignment of its partition it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
-    /// The partition of the commands' topic.
+    /// The partition of the commands' topic, also of a record that took the way over the retry topic.
     pub partition: i32,
     /// Counts assignments: what was read under an earlier one is not committed under a later one.
     pub generation: u64,
-    /// The offset within the partition.
+    /// What the offset counts in.
+    pub source: Source,
+    /// The offset within what it was read from.
     pub offset: i64,
 }
 
-/// A record on the commands' topic.
+/// A record of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Where it stands.
@@ -30,19 +43,15 @@ pub struct Record {
 }
 
 impl Record {
-    /// Copies a message of the client.
-    pub fn copy_of(message: &BorrowedMessage<'_>, generation: u64) -> Self {
+    /// Copies a message of the client, read under this place's partition and generation.
+    pub fn copy_of(message: &BorrowedMessage<'_>, place: Place) -> Self {
         let headers = message.headers().into_iter().flat_map(|headers| {
             headers
                 .iter()
                 .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
         });
         Self {
-            place: Place {
-                partition: message.partition(),
-                generation,
-                offset: message.offset(),
-            },
+            place,
             key: message.key().map(<[u8]>::to_vec),
             value: message.payload().map(<[u8]>::to_vec),
             headers: headers.collect(),

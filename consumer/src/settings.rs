@@ -56,6 +56,8 @@ pub struct WorkerSettings {
     pub value_bytes_max: usize,
     pub room_kib_max: u32,
     pub parked_kib_max: u32,
+    pub retry_topic_after_ms: u64,
+    pub retry_room_kib_max: u32,
     pub fetch_ahead_kib_max: u32,
     pub fetch_partition_kib_max: u32,
     pub stall_ms: u64,
@@ -111,6 +113,10 @@ impl WorkerSettings {
                 "worker.room_kib_max must hold at least two of the longest values",
             ),
             (
+                u64::from(self.retry_room_kib_max) * 1024 > 2 * self.value_bytes_max as u64,
+                "worker.retry_room_kib_max must hold at least two of the longest values",
+            ),
+            (
                 self.lanes > 0 && self.batch_records_max > 0,
                 "worker.lanes and worker.batch_records_max must not be 0",
             ),
@@ -131,6 +137,11 @@ impl WorkerSettings {
             min_ms: self.retry_delay_min_ms,
             max_ms: self.retry_delay_max_ms,
         }
+    }
+
+    /// Where it is kept how far the retry topic was dealt with.
+    pub fn retry_group_id(&self) -> String {
+        format!("{}-retry", self.group_id)
     }
 
     /// How long a partition that goes away waits for its running batch.

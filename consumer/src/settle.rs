@@ -3,7 +3,7 @@
 use crate::batches::{Ended, Lane, Work};
 use crate::decode::{Cause, CauseClass};
 use crate::meters;
-use crate::record::Place;
+use crate::record::{Place, Source};
 use crate::wake::Wakes;
 use crate::worker::Worker;
 use saga::{Answer, ShardId};
@@ -63,6 +63,7 @@ impl Worker {
             Answer::Parked { cause } => {
                 meters::answer("parked");
                 tracing::debug!(order.id = %work.order.id, cause, "An order is parked: its log cannot be reached.");
+                self.shard_causes.insert(work.shard, cause);
                 self.park(work);
             }
             Answer::Dead { cause } => {
@@ -78,9 +79,12 @@ impl Worker {
 
     fn park(&mut self, work: Work) {
         let work = self.move_to_parking(work);
-        let (order, offset) = ((work.order.id, work.shard), work.record.place.offset);
-        let when = (Instant::now(), rand::random());
-        self.parked.park_failed(order, offset, work, when);
+        let (order, place) = ((work.order.id, work.shard), work.record.place);
+        let (turn, when) = (
+            (place.source, place.offset),
+            (Instant::now(), rand::random()),
+        );
+        self.parked.park_failed(order, turn, work, when);
     }
 
     /// Tells which order shards the batch reached.
@@ -108,22 +112,13 @@ impl Worker {
         self.commit_soon();
     }
 
-    /// Parks the works that have to queue behind parked ones; answers the others.
-    pub(crate) fn without_held(&mut self, works: Vec<Work>) -> Vec<Work> {
-        let held = |work: &Work| self.parked.holds(work.order.id, work.shard);
-        let (held, free): (Vec<_>, Vec<_>) = works.into_iter().partition(held);
-        for work in held {
-            let work = self.move_to_parking(work);
-            let (order, offset) = ((work.order.id, work.shard), work.record.place.offset);
-            self.parked
-                .park_untried(order, offset, work, Instant::now());
+    /// Frees the room in hand if there is room among the parked. What came back keeps its own: that
+    /// bounds how much comes back.
+    pub(crate) fn move_to_parking(&self, mut work: Work) -> Work {
+        match work.record.place.source {
+            Source::Commands => work.room = self.parking_for(work.room),
+            Source::Retry(_) => {}
         }
-        free
-    }
-
-    /// Frees the room in hand if there is room among the parked.
-    fn move_to_parking(&self, mut work: Work) -> Work {
-        work.room = self.parking_for(work.room);
         work
     }
 

@@ -8,7 +8,7 @@
 use crate::events::Event;
 use crate::group::{Group, offset_list};
 use crate::partitions::PartitionOffset;
-use crate::record::Record;
+use crate::record::{Place, Record, Source};
 use crate::settings::WorkerSettings;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -81,7 +81,7 @@ impl Stream {
         self.events.try_recv().ok()
     }
 
-    /// Starts a commit; a failure comes as [`Event::CommitFailed`].
+    /// Starts a commit; [`Event::Committed`] tells what became of it.
     pub fn commit(&self, offsets: &[PartitionOffset]) {
         let Some(consumer) = self.consumer.upgrade() else {
             return;
@@ -104,7 +104,7 @@ impl Drop for Stream {
     }
 }
 
-fn client_config(kafka: &KafkaSettings, settings: &WorkerSettings) -> ClientConfig {
+pub(crate) fn client_config(kafka: &KafkaSettings, settings: &WorkerSettings) -> ClientConfig {
     let mut config = kafka.client_config();
     let mut set = |name: &str, value: String| {
         config.set(name, value);
@@ -165,7 +165,15 @@ impl Poller {
             None => None,
             Some(Ok(message)) => {
                 let generation = self.consumer.context().generation_of(message.partition());
-                generation.map(|generation| Record::copy_of(&message, generation))
+                generation.map(|generation| {
+                    let place = Place {
+                        partition: message.partition(),
+                        generation,
+                        source: Source::Commands,
+                        offset: message.offset(),
+                    };
+                    Record::copy_of(&message, place)
+                })
             }
             Some(Err(error)) => {
                 self.consumer.context().tell(match error {

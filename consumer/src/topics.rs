@@ -4,8 +4,10 @@
 //! work with it. A topic that is not there yet, or a broker that is silent, may come: that is
 //! [`TopicError::Unready`].
 
+use crate::retry_topic::RetryParts;
 use rdkafka::admin::{
-    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+    AdminClient, AdminOptions, ConfigResource, NewPartitions, NewTopic, ResourceSpecifier,
+    TopicReplication,
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -15,8 +17,8 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// A dead letter is its record and the cause headers, so its topic takes more than the commands'.
-const DEAD_LETTER_BYTES_MAX: u32 = 2 * 1024 * 1024;
+/// A copy is its record and more headers, so its topic takes more than the commands'.
+const COPY_BYTES_MAX: u32 = 2 * 1024 * 1024;
 
 /// Section `[topics]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -65,38 +67,55 @@ impl From<KafkaError> for TopicError {
     }
 }
 
-/// Makes the topics that are missing, then checks all. Running it again changes nothing.
-pub async fn ensure(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
-    let admin = admin(kafka)?;
-    let min_isr = settings.min_insync_replicas.to_string();
-    let retention = (i64::from(settings.retention_days) * DAY_MS).to_string();
-    let bytes_max = DEAD_LETTER_BYTES_MAX.to_string();
-    let replication = i32::from(settings.replication_factor);
-    let topic = |name, partitions| {
-        NewTopic::new(name, partitions, TopicReplication::Fixed(replication))
-            .set("cleanup.policy", "delete")
-            .set("min.insync.replicas", &min_isr)
+/// What one of our topics must be like.
+struct Wanted<'a> {
+    name: &'a str,
+    partitions: i32,
+    /// None means that nothing may ever be deleted.
+    retention_days: Option<u16>,
+}
+
+/// The commands, the dead letters, and what waits for an order shard.
+fn wanted<'a>(
+    kafka: &'a KafkaSettings,
+    settings: &TopicSettings,
+    order_shards: u16,
+) -> [Wanted<'a>; 3] {
+    let parts = RetryParts {
+        partitions: settings.partitions,
+        shards: order_shards,
     };
-    let topics = [
-        topic(&kafka.commands_topic, i32::from(settings.partitions))
-            .set("retention.ms", &retention),
-        topic(&kafka.dead_letter_topic, 1)
-            .set("retention.ms", "-1")
-            .set("max.message.bytes", &bytes_max),
-    ];
-    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
-    for made in admin.create_topics(&topics, &options).await? {
-        match made {
-            Ok(topic) => tracing::info!(topic, "A topic was made."),
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => {
-                return Err(TopicError::Unready(format!(
-                    "cannot make the topic {topic}: {code}"
-                )));
-            }
-        }
+    let days = Some(settings.retention_days);
+    let topic = |name, partitions, retention_days| Wanted {
+        name,
+        partitions,
+        retention_days,
+    };
+    [
+        topic(&kafka.commands_topic, i32::from(settings.partitions), days),
+        topic(&kafka.dead_letter_topic, 1, None),
+        topic(&kafka.retry_topic, parts.count(), days),
+    ]
+}
+
+impl Wanted<'_> {
+    fn retention_ms(&self) -> Option<i64> {
+        self.retention_days.map(|days| i64::from(days) * DAY_MS)
     }
-    let waited = tokio::time::timeout(TIMEOUT, until_known(kafka, settings)).await;
+}
+
+/// Makes the topics that are missing, and the parts of the retry topic that new order shards need;
+/// then checks all. Running it again changes nothing.
+pub async fn ensure(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    order_shards: u16,
+) -> Result<(), TopicError> {
+    let wanted = wanted(kafka, settings, order_shards);
+    for topic in &wanted {
+        make(kafka, settings, topic).await?;
+    }
+    let waited = tokio::time::timeout(TIMEOUT, until_known(kafka, settings, order_shards)).await;
     waited.unwrap_or_else(|_| {
         Err(TopicError::Unready(
             "the new topics do not show up".to_owned(),
@@ -104,10 +123,69 @@ pub async fn ensure(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(
     })
 }
 
+async fn make(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    wanted: &Wanted<'_>,
+) -> Result<(), TopicError> {
+    let (admin, name) = (admin(kafka)?, wanted.name);
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT));
+    let min_isr = settings.min_insync_replicas.to_string();
+    let retention = wanted.retention_ms().unwrap_or(-1).to_string();
+    let bytes_max = COPY_BYTES_MAX.to_string();
+    let replication = TopicReplication::Fixed(i32::from(settings.replication_factor));
+    let mut topic = NewTopic::new(name, wanted.partitions, replication)
+        .set("cleanup.policy", "delete")
+        .set("min.insync.replicas", &min_isr)
+        .set("retention.ms", &retention);
+    if name != kafka.commands_topic {
+        topic = topic.set("max.message.bytes", &bytes_max);
+    }
+    let cannot = |code| TopicError::Unready(format!("cannot make the topic {name}: {code}"));
+    for made in admin.create_topics([&topic], &options).await? {
+        match made {
+            Ok(topic) => tracing::info!(topic, "A topic was made."),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) if name == kafka.retry_topic => {
+                grow(&admin, wanted, &options).await?;
+            }
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(cannot(code)),
+        }
+    }
+    Ok(())
+}
+
+async fn grow(
+    admin: &AdminClient<DefaultClientContext>,
+    wanted: &Wanted<'_>,
+    options: &AdminOptions,
+) -> Result<(), TopicError> {
+    let name = wanted.name;
+    let count = usize::try_from(wanted.partitions).unwrap_or(usize::MAX);
+    let more = NewPartitions::new(name, count);
+    for grown in admin.create_partitions([&more], options).await? {
+        match grown {
+            Ok(topic) => tracing::info!(topic, count, "A topic has new partitions."),
+            // It has as many already.
+            Err((_, RDKafkaErrorCode::InvalidPartitions)) => {}
+            Err((_, code)) => {
+                return Err(TopicError::Unready(format!(
+                    "cannot add partitions to the topic {name}: {code}"
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// A broker does not know at once what the controller has just made.
-async fn until_known(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
+async fn until_known(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    order_shards: u16,
+) -> Result<(), TopicError> {
     loop {
-        match check(kafka, settings).await {
+        match check(kafka, settings, order_shards).await {
             Err(TopicError::Unready(cause)) => {
                 tracing::debug!(cause, "The topics are not known everywhere yet.");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -117,33 +195,43 @@ async fn until_known(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<
     }
 }
 
-/// Checks that both topics are there and keep what they are given.
-pub async fn check(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
-    let found = count_partitions(kafka, &kafka.commands_topic).await?;
-    count_partitions(kafka, &kafka.dead_letter_topic).await?;
-    if found != usize::from(settings.partitions) {
-        return Err(TopicError::Unfit {
-            topic: kafka.commands_topic.clone(),
-            problem: format!("has {found} partitions, not {}", settings.partitions),
-        });
+/// Checks that all topics are there and keep what they are given.
+pub async fn check(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    order_shards: u16,
+) -> Result<(), TopicError> {
+    for wanted in wanted(kafka, settings, order_shards) {
+        let (name, found) = (wanted.name, count_partitions(kafka, wanted.name).await?);
+        let problem = format!("has {found} partitions, not {}", wanted.partitions);
+        if name == kafka.commands_topic && found != wanted.partitions {
+            return Err(TopicError::Unfit {
+                topic: name.to_owned(),
+                problem,
+            });
+        }
+        if name == kafka.retry_topic && found < wanted.partitions {
+            return Err(TopicError::Unready(format!(
+                "the topic {name} {problem}: run `holdfast setup`"
+            )));
+        }
+        check_configs(kafka, settings, &wanted).await?;
     }
-    check_configs(kafka, settings).await
+    Ok(())
 }
 
-async fn check_configs(kafka: &KafkaSettings, settings: &TopicSettings) -> Result<(), TopicError> {
-    let topics = [
-        (
-            kafka.commands_topic.as_str(),
-            Some(i64::from(settings.retention_days) * DAY_MS),
-        ),
-        (kafka.dead_letter_topic.as_str(), None),
-    ];
+async fn check_configs(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    wanted: &Wanted<'_>,
+) -> Result<(), TopicError> {
+    let name = wanted.name;
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT));
-    let specifiers = topics.map(|(name, _)| ResourceSpecifier::Topic(name));
-    let described = admin(kafka)?
-        .describe_configs(&specifiers, &options)
-        .await?;
-    for ((name, retention_min_ms), described) in topics.into_iter().zip(described) {
+    let specifier = ResourceSpecifier::Topic(name);
+    for described in admin(kafka)?
+        .describe_configs([&specifier], &options)
+        .await?
+    {
         let config = described.map_err(|code| {
             TopicError::Unready(format!("the topic {name} cannot be described: {code}"))
         })?;
@@ -151,7 +239,7 @@ async fn check_configs(kafka: &KafkaSettings, settings: &TopicSettings) -> Resul
             topic: name.to_owned(),
             problem,
         };
-        check_config(&config, retention_min_ms, settings).map_err(problem)?;
+        check_config(&config, wanted.retention_ms(), settings).map_err(problem)?;
     }
     Ok(())
 }
@@ -193,7 +281,7 @@ fn check_config(
 
 /// How many partitions the topic has; none means that it is missing, which describing it would
 /// not tell.
-async fn count_partitions(kafka: &KafkaSettings, topic: &str) -> Result<usize, TopicError> {
+async fn count_partitions(kafka: &KafkaSettings, topic: &str) -> Result<i32, TopicError> {
     let (admin, name) = (admin(kafka)?, topic.to_owned());
     let count = move || {
         let metadata = admin.inner().fetch_metadata(Some(&name), TIMEOUT)?;
@@ -205,6 +293,6 @@ async fn count_partitions(kafka: &KafkaSettings, topic: &str) -> Result<usize, T
         0 => Err(TopicError::Unready(format!(
             "the topic {topic} is missing: run `holdfast setup`"
         ))),
-        found => Ok(found),
+        found => Ok(i32::try_from(found).unwrap_or(i32::MAX)),
     }
 }

@@ -2,31 +2,36 @@
 //!
 //! It drains what is there, decodes it, runs it in batches, wakes whoever waits and commits
 //! offsets. A change of the assignment is a message in the same loop. What may take long runs
-//! elsewhere and comes back as a message: batches ([`Batches`]), dead letters ([`Burials`]). What is
-//! done with a batch's answers stands in `settle.rs`, commits and revocations in `handover.rs`.
+//! elsewhere and comes back as a message: batches ([`Batches`]), dead letters ([`Burials`]), records
+//! that go to the retry topic ([`Moves`]). What comes in stands in `intake.rs`, what is done with a
+//! batch's answers in `settle.rs`, which way a record goes in `diversion.rs`, commits and
+//! revocations in `handover.rs`.
 //!
 //! An offset is committed once its record's outcome is in a database, or the record is an
-//! acknowledged dead letter. Orders whose log shard cannot be reached are parked: they hold their
-//! partition's offset back, and nothing else.
+//! acknowledged dead letter or stands on the retry topic. Orders whose log shard cannot be reached
+//! are parked, for a while in memory and then on the retry topic: they hold nothing else back.
 
 use crate::batches::{Batch, Batches, Engine, Lane, Work};
 use crate::burials::Burials;
 use crate::dead_letters::DeadLetters;
-use crate::decode::{Decoded, decode};
-use crate::events::Event;
 use crate::handover::Revocation;
 use crate::meters;
+use crate::moves::Moves;
 use crate::parked::ParkedOrders;
 use crate::partitions::Partitions;
-use crate::record::{Place, Record};
+use crate::record::Place;
+use crate::retry_stream::RetryStream;
+use crate::retry_topic::RetryTopic;
 use crate::settings::WorkerSettings;
 use crate::stream::Stream;
 use crate::wake::Waker;
+use saga::ShardId;
 use saga::faults::Faults;
 use service::admin::Readiness;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
-use store::{PaymentOrder, Routing};
+use store::Routing;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -34,6 +39,10 @@ use tokio_util::sync::CancellationToken;
 pub struct WorkerParts {
     /// The events of its group membership.
     pub stream: Stream,
+    /// What comes back from the retry topic.
+    pub retry: RetryStream,
+    /// Takes the records that wait for their order shard.
+    pub retry_topic: RetryTopic,
     /// Runs the batches.
     pub engine: Arc<Engine>,
     /// Which shard an order's log row lives on.
@@ -49,9 +58,10 @@ pub struct WorkerParts {
 /// One member of the consumer group.
 pub struct Worker {
     pub(crate) stream: Stream,
-    routing: Arc<Routing>,
+    pub(crate) retry: RetryStream,
+    pub(crate) routing: Arc<Routing>,
     pub(crate) waker: Waker,
-    readiness: Readiness,
+    pub(crate) readiness: Readiness,
     pub(crate) settings: WorkerSettings,
     pub(crate) partitions: Partitions<Work>,
     pub(crate) parked: ParkedOrders<Work>,
@@ -61,10 +71,18 @@ pub struct Worker {
     pub(crate) newer: Vec<(Place, OwnedSemaphorePermit)>,
     batches: Batches,
     pub(crate) burials: Burials,
+    pub(crate) moves: Moves,
+    /// When it was last looked for parked works to move.
+    pub(crate) moved_at: Instant,
+    /// What was said when a shard was last tried in vain.
+    pub(crate) shard_causes: BTreeMap<ShardId, String>,
+    /// The shards whose records take the detour, as far as the logs tell.
+    pub(crate) detoured: BTreeSet<ShardId>,
+    pub(crate) measured_at: Instant,
     pub(crate) revocations: Vec<Revocation>,
     pub(crate) commit_at: Option<Instant>,
     pub(crate) stopping: bool,
-    fatal: Option<String>,
+    pub(crate) fatal: Option<String>,
     pub(crate) faults: Faults,
 }
 
@@ -79,8 +97,10 @@ pub enum WorkerError {
 impl Worker {
     /// A worker that has not begun.
     pub fn new(parts: WorkerParts, settings: WorkerSettings) -> Self {
+        let (faults, now) = (Faults::from_env(), Instant::now());
         Self {
             stream: parts.stream,
+            retry: parts.retry,
             routing: parts.routing,
             waker: parts.waker,
             readiness: parts.readiness,
@@ -90,11 +110,20 @@ impl Worker {
             newer: Vec::new(),
             batches: Batches::new(parts.engine, &settings),
             burials: Burials::new(parts.dead_letters),
+            moves: Moves::new(
+                parts.retry_topic,
+                settings.batch_records_max,
+                faults.clone(),
+            ),
+            moved_at: now,
+            shard_causes: BTreeMap::new(),
+            detoured: BTreeSet::new(),
+            measured_at: now,
             revocations: Vec::new(),
             commit_at: None,
             stopping: false,
             fatal: None,
-            faults: Faults::from_env(),
+            faults,
             settings,
         }
     }
@@ -108,17 +137,25 @@ impl Worker {
                     Some(event) => self.take_what_is_there(event),
                     None => break,
                 },
+                returned = self.retry.next() => match returned {
+                    Some(returned) => self.take_what_came_back(returned),
+                    None => break,
+                },
                 ended = self.batches.next() => self.settle(ended),
                 buried = self.burials.next() => self.done(buried),
+                moved = self.moves.next() => self.moved(moved),
                 () = sleep_until(due) => {}
                 () = shutdown.cancelled(), if !self.stopping => self.stop(),
             }
             self.retry_parked();
             self.start_batches();
+            self.move_parked();
+            self.moves.start();
             self.commit_offsets().await;
             self.let_go();
             self.measure();
         }
+        self.retry.close().await;
         match self.fatal {
             Some(cause) => Err(WorkerError::Kafka(cause)),
             None if self.stopping => Ok(()),
@@ -126,106 +163,16 @@ impl Worker {
         }
     }
 
-    /// Drains what is there, at most a batch for each lane, and waits for nothing more.
-    fn take_what_is_there(&mut self, first: Event) {
-        let mut next = Some(first);
-        let mut taken = 0;
-        while let Some(event) = next {
-            self.on_event(event);
-            taken += 1;
-            let more = taken < self.settings.batch_records_max * self.settings.lanes;
-            next = if more {
-                self.stream.next_if_there()
-            } else {
-                None
-            };
-        }
-    }
-
-    fn on_event(&mut self, event: Event) {
-        match event {
-            Event::Record(record, room) => self.on_record(record, room),
-            Event::Assigned {
-                partitions,
-                generation,
-            } => {
-                let numbers = partitions.into_iter();
-                numbers.for_each(|number| self.partitions.assign(number, generation));
-            }
-            Event::Revoked { partitions, answer } => self.on_revoked(partitions, answer),
-            Event::CommitFailed { partitions, cause } => {
-                meters::commit_failed();
-                tracing::info!(
-                    ?partitions,
-                    cause,
-                    "Offsets were not committed; they are due again."
-                );
-                self.partitions.commit_failed(&partitions);
-                self.commit_soon();
-            }
-            Event::Group(state) => self.readiness.set("kafka", state),
-            Event::Passing(cause) => {
-                tracing::info!(cause, "The Kafka client goes on after an error.")
-            }
-            Event::Fatal(cause) => {
-                self.fatal = Some(cause);
-                self.stop();
-            }
-        }
-    }
-
-    fn on_record(&mut self, record: Record, room: OwnedSemaphorePermit) {
-        let place = record.place;
-        if self.stopping || !self.partitions.receive(place) {
-            return;
-        }
-        match decode(&record, self.settings.value_bytes_max) {
-            Decoded::Command(command) => {
-                meters::record("command");
-                let order = PaymentOrder::new(command.payment, 0);
-                let shard = self.routing.shard_id(self.routing.order_shard(order.id));
-                let wake = command.wake;
-                let work = Work {
-                    record,
-                    order,
-                    shard,
-                    wake,
-                    room,
-                };
-                self.partitions.wait(place, work);
-            }
-            Decoded::Poison(cause) => {
-                meters::record("poison");
-                self.burials.start(record, cause, room);
-            }
-            Decoded::NewerSchema(version) => {
-                meters::record("newer_schema");
-                self.hold_for_newer(place, version, room);
-            }
-        }
-    }
-
-    /// Its offset is not passed: whoever can read it finds it there.
-    fn hold_for_newer(&mut self, place: Place, version: u32, room: OwnedSemaphorePermit) {
-        let (partition, offset) = (place.partition, place.offset);
-        tracing::error!(
-            partition,
-            offset,
-            version,
-            "A record of a newer schema holds its partition's offset until a newer consumer takes it."
-        );
-        let room = self.parking_for(room);
-        self.newer.push((place, room));
-    }
-
     /// Fills the free lanes, each with partitions of its own.
     fn start_batches(&mut self) {
+        let now = Instant::now();
+        self.end_closings(now);
         while !self.stopping && self.batches.lanes_taken() < self.settings.lanes {
             let (works, busy) = self.partitions.take(self.settings.batch_records_max);
             if works.is_empty() {
                 return;
             }
-            let works = self.without_held(works);
+            let works = self.sort_out(works, now);
             if works.is_empty() {
                 self.partitions.release(&busy);
                 continue;
@@ -249,18 +196,23 @@ impl Worker {
     }
 
     /// Takes nothing more; leaving the group revokes every partition, as a rebalance does.
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.stopping = true;
         self.stream.close();
     }
 
     fn next_due(&self) -> Option<Instant> {
         let until = self.revocations.iter().map(|r| r.until);
-        let parked = self.parked.next_due().filter(|_| !self.stopping);
+        let parked = self.parked.next_due().into_iter();
+        let parked = parked
+            .chain(self.next_move())
+            .chain(self.partitions.closings_end());
+        let parked = parked.filter(|_| !self.stopping);
         until.chain(parked).chain(self.commit_at).min()
     }
 
-    fn measure(&self) {
+    fn measure(&mut self) {
+        self.measure_detours();
         meters::newer_schema(self.newer.len());
         meters::in_hand(
             self.partitions.count(),

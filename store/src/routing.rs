@@ -52,6 +52,11 @@ impl Routing {
         }
     }
 
+    /// How many shards hold orders.
+    pub fn order_shards(&self) -> u16 {
+        self.orders.shards()
+    }
+
     /// The shards that hold orders.
     pub fn order_shard_ids(&self) -> Vec<ShardId> {
         (0..self.orders.shards()).map(ShardId).collect()

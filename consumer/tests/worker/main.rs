@@ -3,10 +3,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod databases;
+mod detour;
 mod gate;
 mod group;
 mod money;
 mod poison;
 mod process;
+mod running;
 mod support;
+mod topics;
 mod trouble;

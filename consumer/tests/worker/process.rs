@@ -11,15 +11,16 @@ use tokio::process::{Child, Command};
 
 /// More than any room of the worker holds.
 const BACKLOG: usize = 20_000;
-const MEMORY_KIB_MAX: u64 = 100 * 1024;
+pub const MEMORY_KIB_MAX: u64 = 100 * 1024;
 
-struct Process {
+/// A running consumer.
+pub struct Process {
     child: Child,
     admin: String,
 }
 
 impl Process {
-    async fn start(own: &Own, change: &[(&str, &str)]) -> Self {
+    pub async fn start(own: &Own, change: &[(&str, &str)]) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let admin = listener.local_addr().unwrap().to_string();
         drop(listener);
@@ -39,6 +40,7 @@ impl Process {
                 "HOLDFAST__KAFKA__DEAD_LETTER_TOPIC",
                 &kafka.dead_letter_topic,
             )
+            .env("HOLDFAST__KAFKA__RETRY_TOPIC", &kafka.retry_topic)
             .env("HOLDFAST__REDIS__URL", &own.settings.redis.url)
             .env("HOLDFAST__ADMIN__LISTEN", &admin)
             .env("HOLDFAST__WORKER__GROUP_ID", &own.settings.worker.group_id)
@@ -62,7 +64,7 @@ impl Process {
         Some(answer)
     }
 
-    async fn ready(&self) {
+    pub async fn ready(&self) {
         eventually("the process is ready", async || {
             let answer = self.get("/readyz").await?;
             answer.starts_with("HTTP/1.1 200").then_some(())
@@ -70,7 +72,7 @@ impl Process {
         .await;
     }
 
-    fn memory_peak_kib(&self) -> u64 {
+    pub fn memory_peak_kib(&self) -> u64 {
         let path = format!("/proc/{}/status", self.child.id().unwrap());
         let status = std::fs::read_to_string(path).unwrap();
         let line = status
@@ -80,12 +82,18 @@ impl Process {
         line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
-    async fn signal(mut self, name: &str) -> ExitStatus {
+    pub async fn signal(mut self, name: &str) -> ExitStatus {
         let id = self.child.id().unwrap().to_string();
         let sent = Command::new("kill").args([name, &id]).status().await;
         assert!(sent.unwrap().success());
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
         ended.expect("the process ends in time").unwrap()
+    }
+
+    /// Waits for the process to die by itself.
+    pub async fn died(mut self) {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        assert!(!ended.expect("the process dies in time").unwrap().success());
     }
 
     /// Waits for the process to end by itself; answers what it said.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use store::StoresSettings;
 
 /// The settings with the second order shard behind a gate.
-async fn gated(own: &Own) -> (StoresSettings, Gate) {
+pub async fn gated(own: &Own) -> (StoresSettings, Gate) {
     let mut settings = own.stores_settings.clone();
     let url = settings.order_shards[1].clone();
     let (login, rest) = url.split_once('@').unwrap();
@@ -18,7 +18,7 @@ async fn gated(own: &Own) -> (StoresSettings, Gate) {
     (settings, gate)
 }
 
-fn shard_of(own: &Own, command: &PaymentCommand) -> u16 {
+pub fn shard_of(own: &Own, command: &PaymentCommand) -> u16 {
     own.stores.routing().order_shard(command.order_id).index
 }
 
