@@ -1,7 +1,8 @@
 //! `holdfast redrive --dead-letters`.
 
 use crate::consumer::Consumer;
-use crate::world::{Own, command, eventually, with_own};
+use crate::payments::command;
+use crate::world::{Own, eventually, with_own};
 use domain::{OrderId, PaymentCommand};
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};

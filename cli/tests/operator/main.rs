@@ -5,5 +5,6 @@
 
 mod consumer;
 mod letters;
+mod payments;
 mod stuck;
 mod world;

@@ -1,7 +1,8 @@
 //! `holdfast stuck`, the gauge beside it, and `holdfast redrive` of open orders.
 
 use crate::consumer::Consumer;
-use crate::world::{Own, command, eventually, with_own};
+use crate::payments::command;
+use crate::world::{Own, eventually, with_own};
 use domain::{AccountId, OrderId, OrderState};
 use serde_json::Value;
 use sqlx::mysql::MySqlConnection;
@@ -267,7 +268,7 @@ async fn a_hundred_thousand_stuck_orders_are_counted_listed_in_pages_and_redrive
 
 /// So many stuck orders on each order shard, which nobody works on.
 async fn insert_stuck(own: &Own, count: u32) {
-    for shard in own.order_shards() {
+    for shard in own.stores.orders.shards() {
         let digits = "(SELECT 0 d UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3
              UNION ALL SELECT 4 UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7
              UNION ALL SELECT 8 UNION ALL SELECT 9)";

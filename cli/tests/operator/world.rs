@@ -1,9 +1,9 @@
 //! Databases and topics of a test's own, made by `holdfast setup`, and short words for what most
 //! tests do.
 
+use crate::payments::{fresh, usd};
 use domain::{
-    AccountId, AccountKind, BodyDigest, Currency, OrderId, OrderState, PaymentCommand, ShardName,
-    StoreKind, Xid, headers,
+    AccountId, AccountKind, OrderId, OrderState, PaymentCommand, StoreKind, Xid, headers,
 };
 use futures_util::FutureExt;
 use futures_util::future::join_all;
@@ -55,11 +55,6 @@ pub async fn with_own<F: Future<Output = ()>>(test: impl FnOnce(Own) -> F) {
     if let Err(panic) = outcome {
         std::panic::resume_unwind(panic);
     }
-}
-
-/// 16 bytes that no other call of any test run gives.
-pub fn fresh() -> [u8; 16] {
-    *uuid::Uuid::new_v4().as_bytes()
 }
 
 fn variable(name: &str) -> String {
@@ -238,11 +233,6 @@ impl Own {
         let said = self.holdfast(&["verify"]).await;
         assert_eq!(said.code, 0, "{said:?}");
     }
-
-    /// The order shards.
-    pub fn order_shards(&self) -> impl Iterator<Item = ShardName> {
-        self.stores.orders.shards().into_iter()
-    }
 }
 
 fn environment(
@@ -281,30 +271,6 @@ fn environment(
     ];
     let pairs = pairs.into_iter();
     pairs.map(|(name, text)| (name.to_owned(), text)).collect()
-}
-
-pub fn usd() -> Currency {
-    "USD".parse().unwrap()
-}
-
-/// A payment accepted now and good for a day.
-pub fn command(payer: AccountId, payee: AccountId, amount: i64) -> PaymentCommand {
-    let id = fresh();
-    PaymentCommand {
-        order_id: OrderId::from_bytes(id),
-        tenant: "demo".into(),
-        merchant: "shop".into(),
-        payer,
-        payee,
-        amount,
-        currency: usd(),
-        reference: None,
-        description: None,
-        metadata: None,
-        body_digest: BodyDigest::of_parts([&id[..]]),
-        accepted_at: chrono::Utc::now(),
-        not_after: chrono::Utc::now() + chrono::TimeDelta::days(1),
-    }
 }
 
 /// Asks until there is an answer.
