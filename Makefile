@@ -20,8 +20,10 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 LOCAL := .local
 STACK := $(LOCAL)/bin/holdfast-stack
 TEST_ROOT := $(LOCAL)/test
+CHAOS_ROOT := $(LOCAL)/chaos
+DURATION ?= 120
 
-.PHONY: help demo test lint up down bench clean fetch toolchain binaries
+.PHONY: help demo test lint up down bench chaos clean fetch toolchain testing binaries
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,7 +37,7 @@ up: fetch binaries ## Start the servers, run the migrations, start the services
 down: ## Stop the services, then the servers
 	@if [ -e $(LOCAL)/stack.env ]; then $(STACK) down; fi
 
-test: fetch toolchain ## Run all tests, on a stack of their own
+test: fetch toolchain testing ## Run all tests, on a stack of their own
 	stack/test.sh $(TEST_ROOT)
 
 lint: toolchain ## Check formatting, clippy, and licences where cargo-deny is there
@@ -48,8 +50,13 @@ lint: toolchain ## Check formatting, clippy, and licences where cargo-deny is th
 bench: up ## Measure throughput and latency; writes bench/report.md
 	. $(LOCAL)/stack.env; $(CARGO_TARGET_DIR)/release/holdfast-bench
 
+chaos: fetch testing binaries ## Break everything at random under load, then check the books (DURATION=120 SEED=n)
+	stack/install.sh $(CARGO_TARGET_DIR)/release $(CHAOS_ROOT)
+	$(CARGO_TARGET_DIR)/release/holdfast-chaos --root $(CHAOS_ROOT) --report $(LOCAL)/chaos-report.json \
+		--seconds $(DURATION) $(if $(SEED),--seed $(SEED))
+
 clean: ## Stop everything, and remove the stacks with their data
-	@for root in $(TEST_ROOT) $(LOCAL); do \
+	@for root in $(TEST_ROOT) $(CHAOS_ROOT) $(LOCAL); do \
 		if [ -e $$root/stack.env ]; then $$root/bin/holdfast-stack --root $$root wipe; fi; \
 	done
 	rm -rf $(LOCAL)
@@ -59,6 +66,9 @@ fetch:
 
 toolchain:
 	@stack/fetch/packages.sh build
+
+testing:
+	@stack/fetch/packages.sh testing
 
 binaries: toolchain
 	cargo build --release --locked --workspace --bins

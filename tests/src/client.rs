@@ -3,6 +3,7 @@
 use anyhow::Result;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::Value;
+use std::time::Duration;
 
 /// One token's view of the API.
 #[derive(Clone)]
@@ -64,15 +65,26 @@ impl Client {
 
     /// `POST /v1/orders` with `Prefer: wait`.
     pub async fn post_and_wait(&self, key: &str, body: &Value, seconds: u32) -> Result<Answer> {
-        let request = self
+        let limit = Duration::from_secs(u64::from(seconds) + 15);
+        self.post_within(limit, key, Some(seconds), body).await
+    }
+
+    /// `POST /v1/orders`, given up after this time; with `Prefer: wait` when told how many seconds.
+    pub async fn post_within(
+        &self,
+        limit: Duration,
+        key: &str,
+        wait_s: Option<u32>,
+        body: &Value,
+    ) -> Result<Answer> {
+        let mut request = self
             .request(Method::POST, "/v1/orders")
+            .timeout(limit)
             .header("idempotency-key", key);
-        send(
-            request
-                .header("prefer", format!("wait={seconds}"))
-                .json(body),
-        )
-        .await
+        if let Some(seconds) = wait_s {
+            request = request.header("prefer", format!("wait={seconds}"));
+        }
+        send(request.json(body)).await
     }
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {

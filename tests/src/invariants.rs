@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 /// Every invariant that `verify` checks.
-const NAMES: [&str; 7] = [
+pub(crate) const NAMES: [&str; 7] = [
     "INV-1", "INV-2", "INV-3", "INV-4", "INV-5", "INV-6", "INV-7",
 ];
 

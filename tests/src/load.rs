@@ -1,28 +1,28 @@
 //! A load of orders by a recording client, running while a test breaks things.
 
-use crate::history::{Figures, History, Submission};
-use crate::merchant::order;
-use crate::{Answer, Merchant, Pipeline};
-use anyhow::{Result, bail};
+use crate::attempt::{Asked, Told};
+use crate::history::Figures;
+use crate::recorder::{Recorder, TENANT};
+use crate::{Merchant, Pipeline};
+use anyhow::{Result, bail, ensure};
 use futures_util::future::try_join_all;
 use rand::Rng;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use serde_json::Value;
-use std::collections::HashMap;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
 
 /// How long one order may be repeated before the load fails.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(120);
 const RETRY_PAUSE: Duration = Duration::from_millis(150);
-const TENANT: &str = "demo";
+const WAIT_S: u32 = 2;
 
 /// The shape of a load.
 #[derive(Debug, Clone, Copy)]
 pub struct LoadSettings {
-    /// How many orders.
+    /// How many orders, unless it is stopped before.
     pub orders: usize,
     /// How many at once.
     pub lanes: usize,
@@ -45,18 +45,28 @@ impl Default for LoadSettings {
 
 /// A load that runs.
 pub struct Load {
-    lanes: Vec<JoinHandle<Result<Vec<Submission>>>>,
-    merchant: Merchant,
-    funded: HashMap<String, i64>,
+    /// What writes everything down; others may submit by it too.
+    pub recorder: Recorder,
+    /// Who pays.
+    pub payers: Payers,
+    lanes: Vec<JoinHandle<Result<()>>>,
+    stopping: CancellationToken,
+}
+
+/// Customers rich and poor, and what they were funded with.
+#[derive(Debug, Clone)]
+pub struct Payers {
+    funded: Vec<(String, i64)>,
+    closed: String,
 }
 
 struct Lane {
-    merchant: Merchant,
+    recorder: Recorder,
     rng: StdRng,
     settings: LoadSettings,
     number: usize,
-    payers: Vec<String>,
-    closed: String,
+    payers: Payers,
+    stopping: CancellationToken,
 }
 
 impl Load {
@@ -65,137 +75,162 @@ impl Load {
     pub async fn start(pipeline: &Pipeline, settings: LoadSettings) -> Result<Self> {
         println!("load: seed {}", settings.seed);
         let merchant = Merchant::open_in(pipeline, TENANT).await?;
-        let mut funded = HashMap::new();
-        for money in [10_000_000, 10_000_000, 5_000, 0] {
-            funded.insert(merchant.customer(money).await?, money);
-        }
-        let closed = merchant.account("merchant", "USD").await?;
-        merchant.close(&closed).await?;
-        let mut payers: Vec<String> = funded.keys().cloned().collect();
-        payers.sort();
+        let payers = Payers::open(&merchant).await?;
+        let recorder = Recorder::of(merchant);
+        let stopping = CancellationToken::new();
         let lanes = (0..settings.lanes).map(|number| {
             let lane = Lane {
-                merchant: merchant.clone(),
+                recorder: recorder.clone(),
                 rng: StdRng::seed_from_u64(settings.seed.wrapping_add(number as u64)),
                 settings,
                 number,
                 payers: payers.clone(),
-                closed: closed.clone(),
+                stopping: stopping.clone(),
             };
             tokio::spawn(lane.run())
         });
         Ok(Self {
             lanes: lanes.collect(),
-            merchant,
-            funded,
+            recorder,
+            payers,
+            stopping,
         })
+    }
+
+    /// Submits no new order, and waits until all are told what they are to be told.
+    pub async fn stop(&mut self) -> Result<()> {
+        self.stopping.cancel();
+        self.told().await
     }
 
     /// Waits until every order was accepted (or refused for good), then until everything has ended,
     /// and asserts that what was told is what happened and that the invariants hold.
-    pub async fn finish(self, pipeline: &Pipeline) -> Result<Figures> {
-        let mut history = History::default();
-        for lane in try_join_all(self.lanes).await? {
-            history.submissions.extend(lane?);
-        }
-        let ids = pipeline.id_key()?;
-        let figures = history
-            .assert_true(&self.merchant, TENANT, &ids, &self.funded)
-            .await?;
+    pub async fn finish(mut self, pipeline: &Pipeline) -> Result<Figures> {
+        self.told().await?;
         pipeline.assert_invariants().await?;
-        println!("load: {} submitted, {figures:?}", history.submissions.len());
+        let figures = self.recorder.assert_true(pipeline).await?;
+        self.payers.assert_balances(&self.recorder).await?;
+        println!("load: {figures:?}");
         Ok(figures)
+    }
+
+    async fn told(&mut self) -> Result<()> {
+        for lane in try_join_all(self.lanes.drain(..)).await? {
+            lane?;
+        }
+        Ok(())
+    }
+}
+
+impl Payers {
+    async fn open(merchant: &Merchant) -> Result<Self> {
+        let mut funded = Vec::new();
+        for money in [100_000_000, 100_000_000, 100_000_000, 5_000, 0] {
+            funded.push((merchant.customer(money).await?, money));
+        }
+        let closed = merchant.account("merchant", "USD").await?;
+        merchant.close(&closed).await?;
+        Ok(Self { funded, closed })
+    }
+
+    /// One with money.
+    pub fn rich(&self, rng: &mut impl Rng) -> &str {
+        let rich: Vec<&str> = self
+            .funded
+            .iter()
+            .filter(|(_, money)| *money > 1_000_000)
+            .map(|(account, _)| account.as_str())
+            .collect();
+        rich[rng.random_range(0..rich.len())]
+    }
+
+    /// The API shows of each what it was funded with less what it paid, and no hold.
+    async fn assert_balances(&self, recorder: &Recorder) -> Result<()> {
+        let merchant = &recorder.merchant;
+        let mut spent = 0;
+        for (account, funded) in &self.funded {
+            let (ledger, held) = merchant.balance(account).await?;
+            ensure!(held == 0, "{account} still has {held} held");
+            spent += funded - ledger;
+        }
+        let (earned, _) = merchant.balance(&merchant.account).await?;
+        ensure!(
+            earned == spent,
+            "the merchant has {earned}, the customers spent {spent}"
+        );
+        Ok(())
     }
 }
 
 impl Lane {
-    async fn run(mut self) -> Result<Vec<Submission>> {
+    async fn run(mut self) -> Result<()> {
         let count = self.settings.orders / self.settings.lanes;
-        let mut submissions = Vec::with_capacity(count);
         for place in 0..count {
+            if self.stopping.is_cancelled() {
+                break;
+            }
             let key = format!("{}-{}-{place}", self.settings.seed, self.number);
-            submissions.push(self.submit(key).await?);
+            self.order(&key).await?;
             sleep(self.settings.pause).await;
         }
-        Ok(submissions)
+        Ok(())
     }
 
-    async fn submit(&mut self, key: String) -> Result<Submission> {
-        let payer = self.payers[self.rng.random_range(0..self.payers.len())].clone();
-        let amount = self.rng.random_range(1..2_000);
-        let to_closed = self.rng.random_ratio(1, 20);
-        let payee = if to_closed {
-            &self.closed
-        } else {
-            &self.merchant.account
-        };
-        let body = order(&payer, payee, amount);
+    async fn order(&mut self, key: &str) -> Result<()> {
+        let asked = self.wish();
+        if self.rng.random_ratio(1, 10) {
+            self.recorder.submit_and_wait(key, &asked, WAIT_S).await;
+        }
         // Some clients never repeat: what they are refused must stay undone.
         let repeats = self.rng.random_ratio(4, 5);
-        let mut submission = Submission {
-            key,
-            payer,
-            amount,
-            accepted: None,
-            unknown: false,
-        };
-        self.repeat_until_told(&mut submission, &body, repeats)
-            .await?;
-        if submission.accepted.is_some() && self.rng.random_ratio(1, 10) {
-            self.repeat_until_told(&mut submission, &body, true).await?;
+        let accepted = self.repeat_until_told(key, &asked, repeats).await?;
+        if accepted && self.rng.random_ratio(1, 10) {
+            self.repeat_until_told(key, &asked, true).await?;
         }
-        Ok(submission)
+        if accepted && self.rng.random_ratio(1, 50) {
+            let other = Asked {
+                amount: asked.amount + 1,
+                ..asked
+            };
+            self.recorder.submit(key, &other).await;
+        }
+        Ok(())
     }
 
-    async fn repeat_until_told(
-        &self,
-        submission: &mut Submission,
-        body: &Value,
-        repeats: bool,
-    ) -> Result<()> {
+    fn wish(&mut self) -> Asked {
+        let payers = &self.payers.funded;
+        let (payer, _) = &payers[self.rng.random_range(0..payers.len())];
+        let to_closed = self.rng.random_ratio(1, 20);
+        let payee = if to_closed {
+            &self.payers.closed
+        } else {
+            &self.recorder.merchant.account
+        };
+        Asked {
+            payer: payer.clone(),
+            payee: payee.clone(),
+            amount: self.rng.random_range(1..2_000),
+        }
+    }
+
+    /// Whether it was accepted.
+    async fn repeat_until_told(&self, key: &str, asked: &Asked, repeats: bool) -> Result<bool> {
         let deadline = Instant::now() + ACCEPT_TIMEOUT;
         loop {
-            let answer = self
-                .merchant
-                .client
-                .post("/v1/orders", &submission.key, body)
-                .await;
-            match told(&answer)? {
-                Told::Accepted(id) => {
-                    submission.accepted = Some(id);
-                    return Ok(());
+            let told = self.recorder.submit(key, asked).await;
+            match &told {
+                Told::Accepted { .. } => return Ok(true),
+                // The check of the history says what is wrong with these.
+                Told::OtherBodyStands | Told::Strange(_) => return Ok(false),
+                Told::NotEnqueued | Told::OutcomeUnknown | Told::NoAnswer if !repeats => {
+                    return Ok(false);
                 }
-                Told::NotEnqueued if !repeats && !submission.unknown => return Ok(()),
-                Told::NotEnqueued => {}
-                Told::Unknown => submission.unknown = true,
+                Told::NotEnqueued | Told::OutcomeUnknown | Told::NoAnswer => {}
             }
             if Instant::now() > deadline {
-                bail!(
-                    "{} was not accepted within {ACCEPT_TIMEOUT:?}: {answer:?}",
-                    submission.key
-                );
+                bail!("{key} was not accepted within {ACCEPT_TIMEOUT:?}: {told:?}");
             }
             sleep(RETRY_PAUSE).await;
         }
-    }
-}
-
-enum Told {
-    Accepted(String),
-    NotEnqueued,
-    Unknown,
-}
-
-fn told(answer: &Result<Answer>) -> Result<Told> {
-    let Ok(answer) = answer else {
-        return Ok(Told::Unknown);
-    };
-    match (answer.status.as_u16(), answer.text("code")) {
-        (200 | 202, _) => Ok(Told::Accepted(answer.text("id").to_owned())),
-        (503, "not_enqueued") => Ok(Told::NotEnqueued),
-        (503, "outcome_unknown") => Ok(Told::Unknown),
-        // Refused before anything was done.
-        (503, "overloaded") | (409, _) => Ok(Told::NotEnqueued),
-        _ => bail!("an order was answered {answer:?}"),
     }
 }

@@ -40,15 +40,9 @@ impl Pipeline {
     /// Everything up and running, whatever the test before left behind.
     pub async fn up() -> Result<PipelineGuard> {
         let alone = ONE_AT_A_TIME.lock().await;
-        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let root = std::env::var("HOLDFAST_TEST_STACK")
             .context("HOLDFAST_TEST_STACK names no stack; run this suite by `make test`")?;
-        let stack = Stack::open(&PathBuf::from(root))?;
-        let http = reqwest::Client::builder()
-            .timeout(Duration::from_secs(40))
-            .build()?;
-        let pipeline = Self { stack, http };
-        pipeline.give_services_more(&[])?;
+        let pipeline = Self::on(Stack::open(&PathBuf::from(root))?)?;
         pipeline.start_whatever_is_down().await?;
         Ok(PipelineGuard {
             pipeline,
@@ -56,13 +50,39 @@ impl Pipeline {
         })
     }
 
-    async fn start_whatever_is_down(&self) -> Result<()> {
+    /// The pipeline of a stack, running or not.
+    pub fn on(stack: Stack) -> Result<Self> {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let http = reqwest::Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(40))
+            .build()?;
+        Ok(Self { stack, http })
+    }
+
+    /// Everything up and running as it is meant to, whatever was done to it.
+    pub async fn start_whatever_is_down(&self) -> Result<()> {
+        self.give_services_more(&[])?;
+        self.undo_disguises().await?;
         for extra in ServerName::EXTRA_SERVICES {
             self.stack.handle(extra).stop().await?;
         }
         self.stack.up_servers().await?;
         self.holdfast(&["setup"]).await?;
         self.stack.up_services().await?;
+        Ok(())
+    }
+
+    /// Services that see proxies in the place of servers, or a time of their own, start anew.
+    async fn undo_disguises(&self) -> Result<()> {
+        let proxied = self.stack.let_services_see_servers();
+        for name in ServerName::all().filter(|name| name.is_service()) {
+            let service = self.stack.handle(name);
+            if proxied || service.has_own_clock() {
+                service.forget_clock();
+                service.stop().await?;
+            }
+        }
         Ok(())
     }
 
