@@ -17,6 +17,7 @@ pub(crate) struct SessionPlan {
     slot_map_epoch: u32,
     lock_wait_timeout_s: u32,
     statement_timeout_ms: u32,
+    idle_timeout_s: u32,
 }
 
 impl SessionPlan {
@@ -26,6 +27,7 @@ impl SessionPlan {
             slot_map_epoch: settings.slot_map_epoch,
             lock_wait_timeout_s: settings.lock_wait_timeout_s,
             statement_timeout_ms: settings.statement_timeout_ms,
+            idle_timeout_s: settings.idle_timeout_s,
         }
     }
 
@@ -54,6 +56,7 @@ impl SessionPlan {
 
     fn statements(&self) -> String {
         let lock_wait = self.lock_wait_timeout_s;
+        let idle_s = self.idle_timeout_s;
         let statement_ms = self.statement_timeout_ms;
         let statement_s = Duration::from_millis(statement_ms.into()).as_secs_f64();
         // MariaDB alone runs what stands in /*M! */, MySQL alone what stands in /*!80000 */.
@@ -62,7 +65,8 @@ impl SessionPlan {
              SET SESSION time_zone = '+00:00',
                  SESSION sql_mode = 'STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_ZERO_DATE,NO_ZERO_IN_DATE',
                  SESSION innodb_lock_wait_timeout = {lock_wait},
-                 SESSION lock_wait_timeout = {lock_wait}
+                 SESSION lock_wait_timeout = {lock_wait},
+                 SESSION wait_timeout = {idle_s}
                  /*!80000 , SESSION max_execution_time = {statement_ms} */
                  /*M! , SESSION max_statement_time = {statement_s} */"
         )

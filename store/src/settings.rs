@@ -33,6 +33,9 @@ pub struct StoresSettings {
     pub lock_wait_timeout_s: u32,
     /// How long a statement may run (MySQL: reading statements; MariaDB: every statement).
     pub statement_timeout_ms: u32,
+    /// How long the server waits for what a session says next. Then it ends the session, and what that
+    /// had locked is free: a worker that was stopped in a transaction holds nobody up for longer.
+    pub idle_timeout_s: u32,
     /// Whether connections are encrypted.
     pub tls: TlsMode,
     /// The certificate authority that servers must be signed by (PEM).
@@ -65,6 +68,7 @@ impl Default for StoresSettings {
             connect_timeout_ms: 2_000,
             lock_wait_timeout_s: 5,
             statement_timeout_ms: 30_000,
+            idle_timeout_s: 20,
             tls: TlsMode::Preferred,
             ca_file: None,
         }

@@ -149,6 +149,10 @@ impl Database {
         let pool = MySqlPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(Duration::from_millis(settings.connect_timeout_ms))
+            // Before the server does it, which would look like a lost connection.
+            .idle_timeout(Duration::from_millis(
+                u64::from(settings.idle_timeout_s) * 500,
+            ))
             .test_before_acquire(false)
             .before_acquire(|conn, meta| {
                 Box::pin(async move {

@@ -1,10 +1,12 @@
 //! Many at once on the same rows: the limits hold, nobody deadlocks for good, nothing doubles.
 
+use crate::databases::{Servers, with_stores_on};
 use crate::support::{Own, fresh, with_stores};
 use domain::{AccountId, LegKind};
 use futures_util::future::join_all;
 use saga::{Branch, FinishOutcome, TryOutcome};
-use store::AccountLeg;
+use std::time::Duration;
+use store::{AccountLeg, StoresSettings};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_six_holds_of_1000_on_5000_five_succeed() {
@@ -128,6 +130,27 @@ async fn four_lanes_on_the_same_accounts_and_partly_the_same_orders_end_right() 
             total += balance;
         }
         assert_eq!(total, 6_000);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_a_stopped_worker_has_locked_is_free_after_the_idle_time() {
+    let settings = StoresSettings {
+        idle_timeout_s: 1,
+        ..StoresSettings::default()
+    };
+    with_stores_on(Servers::of_environment(), settings, async |own| {
+        let payer = own.account(1_000).await;
+        let mut stopped = own.pool_of(payer).begin().await.unwrap();
+        let locked = sqlx::query("SELECT held FROM accounts WHERE id = ? FOR UPDATE")
+            .bind(&payer.as_bytes()[..])
+            .fetch_one(&mut *stopped);
+        locked.await.unwrap();
+        let set = [own.debit(payer, 10)];
+        let tried = tokio::time::timeout(Duration::from_secs(4), own.try_all(&set)).await;
+        assert_eq!(tried.unwrap(), [TryOutcome::Reserved]);
+        assert!(stopped.commit().await.is_err(), "its session was ended");
     })
     .await;
 }

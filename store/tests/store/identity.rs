@@ -97,12 +97,12 @@ async fn no_server_default_decides_about_a_session() {
     with_stores(async |own| {
         for name in own.names() {
             let asked = "SELECT CAST(CONCAT_WS(' ', @@time_zone, @@innodb_lock_wait_timeout,
-                @@lock_wait_timeout, @@character_set_client) AS CHAR)";
+                @@lock_wait_timeout, @@wait_timeout, @@character_set_client) AS CHAR)";
             let told: String = sqlx::query_scalar(asked)
                 .fetch_one(own.pool(name))
                 .await
                 .unwrap();
-            assert_eq!(told, "+00:00 5 5 utf8mb4");
+            assert_eq!(told, "+00:00 5 5 20 utf8mb4");
             let modes: String = sqlx::query_scalar("SELECT @@sql_mode")
                 .fetch_one(own.pool(name))
                 .await
