@@ -179,11 +179,19 @@ impl SetRunner {
         patience: Patience,
     ) -> Result<Vec<O::Answer>, SqlFault> {
         let mut pass = Pass::First;
-        for retries in 0.. {
+        let mut retries = 0;
+        loop {
             let fault = match in_transaction(shard, operation, items, pass, patience).await {
                 Ok(answers) => return Ok(answers),
                 Err(fault) => fault,
             };
+            let known = matches!(fault, SqlFault::Duplicate(_) | SqlFault::Partial { .. });
+            if known && pass == Pass::First {
+                // Not one of the retries: without looking first it would fail for ever.
+                meter::retried(&shard.name, O::NAME, &fault);
+                pass = Pass::Again;
+                continue;
+            }
             // Who waits for a lock is found out by cutting the set; he alone waits once more.
             let is_cut = fault.is_lock_timeout()
                 && (items.len() > 1 || patience.lock_wait == LockWait::Short);
@@ -195,14 +203,9 @@ impl SetRunner {
                 return Err(fault);
             }
             meter::retried(&shard.name, O::NAME, &fault);
-            let known = matches!(fault, SqlFault::Duplicate(_) | SqlFault::Partial { .. });
-            if known && pass == Pass::First {
-                pass = Pass::Again;
-                continue;
-            }
             tokio::time::sleep(self.settings.quick_pause(retries, rand::random())).await;
+            retries += 1;
         }
-        unreachable!("the loop ends only by returning")
     }
 }
 

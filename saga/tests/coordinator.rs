@@ -238,6 +238,21 @@ async fn a_row_that_is_locked_for_a_moment_is_waited_for() {
 }
 
 #[tokio::test]
+async fn what_is_known_already_ends_without_a_single_quick_retry() {
+    let harness = TestHarness::new(Databases::create().await);
+    let never_again = CoordinatorSettings {
+        quick_retries_max: 0,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(harness.databases.shards.clone(), never_again);
+    let purchases = vec![Purchase::of([2, 3])];
+    assert_eq!(coordinator.run(purchases.clone()).await, [CONFIRMED]);
+    assert_eq!(coordinator.run(purchases.clone()).await, [CONFIRMED]);
+    assert_settled(&harness, &purchases).await;
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
 async fn a_row_that_is_locked_for_long_holds_up_nobody_else() {
     let harness = TestHarness::new(Databases::create().await);
     let batch: Vec<_> = (0..40)
