@@ -12,7 +12,7 @@ use crate::origin::{Origin, copied_headers};
 use futures_util::future::join_all;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use saga::ShardId;
+pub use saga::ShardId;
 use service::kafka::KafkaSettings;
 use std::time::Duration;
 

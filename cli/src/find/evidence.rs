@@ -54,6 +54,8 @@ pub struct LogEvidence {
     pub records: Vec<Record>,
     /// Whether all of the partition that may hold one was read.
     pub whole: bool,
+    /// The partition and offset on the retry topic where it waits for its order shard.
+    pub waiting: Option<(i32, i64)>,
 }
 
 impl<T> Answer<T> {

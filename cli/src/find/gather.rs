@@ -1,26 +1,18 @@
 //! Asks every server about one order, all at once.
 
-use super::evidence::{Answer, Evidence, LogEvidence};
+use super::evidence::{Answer, Evidence};
+use super::records::{Window, find_records};
 use crate::cause;
-use crate::dead_letter;
-use crate::kafka_log::{KafkaLog, LogError, PartitionState, Record, Span};
-use crate::partition::partition_of;
 use crate::search_index::{Document, SearchError, SearchIndex};
 use crate::settings::Settings;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use domain::{AccountId, OrderId, ShardName};
 use std::collections::HashMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use store::{
     Account, BranchRecords, EntryRecord, HoldRecord, Lookup, OrderRow, Scope, StoreError, Stores,
 };
 
-/// Clocks differ, and a record is written a moment after its order was accepted.
-const BEFORE_ACCEPTED: TimeDelta = TimeDelta::minutes(1);
-/// A record of the order is rarely further from its acceptance than its retries.
-const AFTER_ACCEPTED: TimeDelta = TimeDelta::minutes(10);
-/// Reading a partition is cut off after this.
-const READ_TIME: Duration = Duration::from_secs(10);
 const REDIS_TIME: Duration = Duration::from_secs(3);
 
 /// The databases that do not answer, and why: there is no sense in waiting for them again.
@@ -39,7 +31,7 @@ pub async fn gather(
     let (accounts, movements, kafka, marker, search) = tokio::join!(
         find_accounts(stores, down, row.known()),
         find_movements(stores, down, id),
-        find_records(settings, id, window),
+        find_records(settings, id, stores.routing().order_shard(id).index, window),
         find_marker(settings, id),
         find_document(settings, id),
     );
@@ -130,109 +122,6 @@ fn of_entry(entry: &EntryRecord) -> String {
         "leg {} entry {:+}, balance after {}, number {} on {}",
         entry.leg, entry.delta, entry.balance_after, entry.number, entry.account
     )
-}
-
-/// What part of the partition may hold the order's records, in Unix milliseconds.
-#[derive(Debug, Clone, Copy)]
-struct Window {
-    from_ms: i64,
-    to_ms: Option<i64>,
-}
-
-impl Window {
-    fn of(row: Option<&OrderRow>, since: Duration) -> Self {
-        let ms = |at: DateTime<Utc>| at.timestamp_millis();
-        match row {
-            Some(row) => Self {
-                from_ms: ms(row.accepted_at - BEFORE_ACCEPTED),
-                to_ms: Some(ms(row.accepted_at + AFTER_ACCEPTED)),
-            },
-            None => Self {
-                from_ms: ms(Utc::now()) - i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
-                to_ms: None,
-            },
-        }
-    }
-}
-
-async fn find_records(
-    settings: &Settings,
-    id: OrderId,
-    window: Window,
-) -> (Answer<LogEvidence>, Answer<Vec<String>>) {
-    let (kafka, group) = (settings.kafka.clone(), settings.worker.group_id.clone());
-    let key = id.to_string();
-    let asked = tokio::task::spawn_blocking(move || {
-        let log = KafkaLog::open(&kafka, &kafka.commands_topic, &group)
-            .and_then(|log| read_partition(&log, &key, window));
-        let log = Answer::from(log.map(Some));
-        if let Answer::Silent(cause) = log {
-            return (Answer::Silent(cause.clone()), Answer::Silent(cause));
-        }
-        let letters = KafkaLog::open(&kafka, &kafka.dead_letter_topic, &group)
-            .and_then(|log| read_dead_letters(&log, &key));
-        let some = |causes: Vec<String>| Some(causes).filter(|causes| !causes.is_empty());
-        (log, Answer::from(letters.map(some)))
-    });
-    match asked.await {
-        Ok(answers) => answers,
-        Err(error) => {
-            let cause = error.to_string();
-            (Answer::Silent(cause.clone()), Answer::Silent(cause))
-        }
-    }
-}
-
-fn read_partition(log: &KafkaLog, key: &str, window: Window) -> Result<LogEvidence, LogError> {
-    let partitions = log.partitions()?;
-    let partition = partition_of(key.as_bytes(), partitions.len() as u32);
-    let state = partitions
-        .into_iter()
-        .find(|state| state.partition == partition)
-        .ok_or_else(|| LogError::NoPartition(partition))?;
-    let span = span(log, &state, window)?;
-    let mut records = Vec::new();
-    let started = Instant::now();
-    let whole = log.scan(&[span], |record| {
-        if record.key == key {
-            records.push(record);
-        }
-        started.elapsed() < READ_TIME
-    })?;
-    Ok(LogEvidence {
-        partition,
-        committed: state.committed.unwrap_or(state.low),
-        lag: state.lag(),
-        records,
-        whole,
-    })
-}
-
-fn span(log: &KafkaLog, state: &PartitionState, window: Window) -> Result<Span, LogError> {
-    let offset_at = |unix_ms| log.offset_at(state.partition, unix_ms);
-    let to = match window.to_ms {
-        Some(unix_ms) => offset_at(unix_ms)?.unwrap_or(state.high),
-        None => state.high,
-    };
-    Ok(Span {
-        partition: state.partition,
-        from: offset_at(window.from_ms)?.unwrap_or(state.high),
-        to,
-    })
-}
-
-fn read_dead_letters(log: &KafkaLog, key: &str) -> Result<Vec<String>, LogError> {
-    let partitions = log.partitions()?;
-    let spans: Vec<Span> = partitions.iter().map(Span::whole).collect();
-    let mut causes = Vec::new();
-    let started = Instant::now();
-    log.scan(&spans, |letter: Record| {
-        if letter.key == key {
-            causes.push(dead_letter::cause(&letter));
-        }
-        started.elapsed() < READ_TIME
-    })?;
-    Ok(causes)
 }
 
 async fn find_marker(settings: &Settings, id: OrderId) -> Answer<()> {

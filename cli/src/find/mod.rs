@@ -2,6 +2,7 @@
 
 mod evidence;
 mod gather;
+mod records;
 mod screen;
 mod sentence;
 

@@ -172,6 +172,12 @@ impl Screen {
         };
         let whole = if log.whole { "" } else { " (not all was read)" };
         self.line("", &format!("{found}{whole}"));
+        if let Some((partition, offset)) = log.waiting {
+            self.line(
+                "",
+                &format!("waiting on payment.retry partition {partition}, offset {offset}"),
+            );
+        }
     }
 }
 

@@ -183,8 +183,13 @@ fn on_the_log(log: &LogEvidence, offset: i64, evidence: &Evidence) -> String {
         };
         return format!("Accepted, and waiting on {place}: {before}.");
     }
+    if let Some((partition, offset)) = log.waiting {
+        return format!(
+            "Accepted, and waiting on payment.retry partition {partition} offset {offset} until its order shard takes it."
+        );
+    }
     match (&evidence.row, &evidence.dead_letters) {
-        (Answer::Nothing, Answer::Nothing) => format!(
+        (Answer::Nothing, Answer::Nothing) if log.whole => format!(
             "LOST: the consumers have passed {place}, and it has neither a row nor a dead letter. This is a breach of INV-7."
         ),
         _ => format!("Accepted: the consumers have passed {place}."),
@@ -227,6 +232,7 @@ mod tests {
             lag: 5,
             records: offsets.iter().map(record).collect(),
             whole: true,
+            waiting: None,
         }
     }
 
@@ -272,8 +278,19 @@ mod tests {
         assert!(sentence(&dead).1.contains("dead letter"));
         let unknown = Evidence {
             row: Answer::Silent("down".into()),
-            ..lost
+            ..lost.clone()
         };
         assert!(!sentence(&unknown).1.contains("LOST"));
+        let mut waiting = log(&[7]);
+        waiting.waiting = Some((15, 90));
+        let waiting = Evidence {
+            log: Answer::Known(waiting),
+            ..lost
+        };
+        assert!(
+            sentence(&waiting)
+                .1
+                .contains("payment.retry partition 15 offset 90")
+        );
     }
 }
