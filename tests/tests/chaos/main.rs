@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod alarms;
+mod api;
 mod branches;
 mod branches_failing;
 mod branches_of_three;
@@ -11,11 +12,20 @@ mod branches_together;
 mod commands;
 mod coordinator;
 mod coordinator_recovery;
+mod database;
 #[path = "../../../store/tests/store/databases.rs"]
 mod databases;
+mod disk;
+mod follower;
+mod group;
 mod in_hand;
 mod invariants;
+mod kafka;
+mod live;
+mod neighbour;
 mod obstacle;
+mod one_database;
+mod records;
 mod scenario;
 mod steps;
 #[allow(
@@ -25,4 +35,6 @@ mod steps;
 )]
 #[path = "../../../store/tests/store/support.rs"]
 mod support;
+mod turns;
+mod watch;
 mod worker;

@@ -3,6 +3,7 @@
 use crate::databases::{Own, Servers, with_stores_on};
 use crate::invariants;
 use crate::support::{self, customer};
+use crate::turns;
 use domain::{AccountId, BodyDigest, Leg, LegKind, OrderId, OrderState};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
@@ -45,6 +46,7 @@ pub async fn scenario_on<F: Future<Output = ()>>(
         connect_timeout_ms: 5_000,
         ..StoresSettings::default()
     };
+    let _shared = turns::shared().await;
     with_stores_on(servers, settings, async |own| {
         let scenario = Arc::new(Scenario {
             own,
