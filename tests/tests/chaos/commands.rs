@@ -37,7 +37,11 @@ pub async fn with_commands<F: Future<Output = ()>>(test: impl FnOnce(Commands) -
         partitions: PARTITIONS,
         ..TopicSettings::default()
     };
-    topics::ensure(&kafka, &settings).await.unwrap();
+    let order_shards = std::env::var("HOLDFAST_ORDER_SHARDS").unwrap();
+    let order_shards = u16::try_from(order_shards.split(',').count()).unwrap();
+    topics::ensure(&kafka, &settings, order_shards)
+        .await
+        .unwrap();
     let group = format!("t-{name}");
     let commands = Commands { kafka, group };
     let outcome = AssertUnwindSafe(test(commands.clone()))
