@@ -1,6 +1,7 @@
 //! The service as it is shipped: its own process, settings from the environment, signals.
 
 use crate::support::{Own, PATIENCE, command, eventually, with_own};
+use consumer::topics::{self, TopicError};
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use std::process::{ExitStatus, Stdio};
@@ -195,4 +196,10 @@ async fn compact(own: &Own) {
         .alter_configs([&change], &AdminOptions::new())
         .await
         .unwrap();
+    let shards = own.stores.routing().order_shards();
+    eventually("the broker knows that it compacts", async || {
+        let checked = topics::check(kafka, &own.settings.topics, shards).await;
+        matches!(checked, Err(TopicError::Unfit { .. })).then_some(())
+    })
+    .await;
 }
