@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 const SHARDS: usize = 2;
 /// The shard of the healthy server, of both stores.
 const HEALTHY: u16 = 1;
-const ORDERS: usize = 80;
 const LANES: usize = 4;
 const WAIT_S: u32 = 20;
 
@@ -58,8 +57,8 @@ impl Neighbour {
 
     /// Submits orders, a few at a time, and waits for the outcome of each; the p99 of how long that
     /// took from the submission on.
-    pub async fn p99(&self, phase: &str) -> Result<Duration> {
-        let lanes = (0..LANES).map(|lane| self.lane(phase, lane));
+    pub async fn p99(&self, phase: &str, orders: usize) -> Result<Duration> {
+        let lanes = (0..LANES).map(|lane| self.lane(phase, lane, orders / LANES));
         let lanes = futures_util::future::try_join_all(lanes).await?;
         let mut times: Vec<Duration> = lanes.into_iter().flatten().collect();
         times.sort();
@@ -69,7 +68,7 @@ impl Neighbour {
         Ok(p99)
     }
 
-    async fn lane(&self, phase: &str, lane: usize) -> Result<Vec<Duration>> {
+    async fn lane(&self, phase: &str, lane: usize, orders: usize) -> Result<Vec<Duration>> {
         let mut times = Vec::new();
         let mut keys = (0..).map(|place| format!("{phase}-{lane}-{place}"));
         let asked = Asked {
@@ -77,7 +76,7 @@ impl Neighbour {
             payee: self.payee.clone(),
             amount: 10,
         };
-        while times.len() < ORDERS / LANES {
+        while times.len() < orders {
             let key = keys
                 .find(|key| self.keys.are_healthy(key))
                 .context("a key")?;

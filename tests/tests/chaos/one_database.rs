@@ -15,6 +15,11 @@ const SICK: ServerName = ServerName::Mysql(0);
 /// What a machine that is busy with other things may add to a p99 of so few orders.
 const NOISE: Duration = Duration::from_millis(500);
 
+/// How long an order may take that is in one batch with orders of the server as it falls: a set waits
+/// ten seconds for a shard, once, and two more for a connection, and then leaves it alone.
+const FALL: Duration = Duration::from_secs(15);
+const ORDERS: usize = 100;
+
 /// Measures the others before `fall` and after it, while orders that touch both servers go on
 /// coming; then everything is as if nothing had been.
 async fn others_are_not_held_up<T>(
@@ -24,14 +29,16 @@ async fn others_are_not_held_up<T>(
 ) -> Result<()> {
     let neighbour = Neighbour::open(live).await?;
     let load = live.load_of(usize::MAX, 150).await?;
-    neighbour.p99("warm").await?;
-    let before = neighbour.p99("before").await?;
+    neighbour.p99("warm", 40).await?;
+    let before = neighbour.p99("before", ORDERS).await?;
     let fallen = fall().await?;
-    let outcome = neighbour.p99("during").await;
+    let falling = neighbour.p99("falling", 20).await;
+    let during = neighbour.p99("during", ORDERS).await;
     rise(fallen).await?;
-    let during = outcome?;
+    let (falling, during) = (falling?, during?);
     live.finish(load).await?;
     neighbour.finish(live).await?;
+    ensure!(falling <= FALL, "INV-8: {falling:?} as the server fell");
     ensure!(
         during <= before * 2 + NOISE,
         "INV-8: the p99 of the others went from {:?} to {:?}",
