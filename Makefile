@@ -23,10 +23,10 @@ TEST_ROOT := $(LOCAL)/test
 CHAOS_ROOT := $(LOCAL)/chaos
 DURATION ?= 120
 
-.PHONY: help demo test lint up down bench chaos clean fetch toolchain testing binaries
+.PHONY: help demo test lint up down bench chaos catalogue clean fetch toolchain testing binaries
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: up ## Send 6,919 real purchases through everything and check the books
 	. $(LOCAL)/stack.env; $(LOCAL)/bin/holdfast demo
@@ -49,6 +49,9 @@ lint: toolchain ## Check formatting, clippy, and licences where cargo-deny is th
 
 bench: up ## Measure throughput and latency; writes bench/report.md
 	. $(LOCAL)/stack.env; $(CARGO_TARGET_DIR)/release/holdfast-bench
+
+catalogue: fetch toolchain testing ## Run the whole catalogue of faults, one after the other
+	stack/test.sh $(TEST_ROOT) --test chaos -- --include-ignored --nocapture
 
 chaos: fetch testing binaries ## Break everything at random under load, then check the books (DURATION=120 SEED=n)
 	stack/install.sh $(CARGO_TARGET_DIR)/release $(CHAOS_ROOT)

@@ -63,6 +63,9 @@ pub(super) fn prepare(layout: &Layout, env: &StackEnv) -> Result<Launch> {
         .env_remove("JAVA_HOME")
         .env_remove("JAVA_TOOL_OPTIONS")
         .current_dir(&home);
+    if let Some(option) = launcher_temporary_files_in(&home.join("tmp")) {
+        command.env("CLI_JAVA_OPTS", option);
+    }
     if as_root {
         command
             .uid(UNPRIVILEGED)
@@ -73,6 +76,13 @@ pub(super) fn prepare(layout: &Layout, env: &StackEnv) -> Result<Launch> {
         command,
         own_pid_file: Some(own_pid_file),
     })
+}
+
+/// The launcher leaves folders behind, which are to be ours; but its options are cut at spaces.
+fn launcher_temporary_files_in(folder: &Path) -> Option<String> {
+    let folder = folder.to_str()?;
+    let whole = !folder.contains(char::is_whitespace);
+    whole.then(|| format!("-Djava.io.tmpdir={folder}"))
 }
 
 /// Removes what stands outside of the root, if anything does.
