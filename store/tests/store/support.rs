@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{
     AccountLeg, AccountParticipant, Funded, Funding, NewAccount, Opened, PaymentOrder, Scope,
+    StoreError,
 };
 
 /// The tenant of a test's accounts, and its back office.
@@ -78,9 +79,14 @@ impl Own {
         assert!(matches!(funded, Funded::Booked(_)), "{funded:?}");
     }
 
-    /// Ledger balance, held and the number of entries.
+    /// Ledger balance, held and the number of entries. Asked again, as any caller would, of a server
+    /// that has just come back.
     pub async fn money(&self, id: AccountId) -> (i64, i64, u64) {
-        let account = self.accounts.find(BACK_OFFICE, id).await.unwrap().unwrap();
+        let mut found = self.accounts.find(BACK_OFFICE, id).await;
+        if let Err(StoreError::Transient { .. }) = found {
+            found = self.accounts.find(BACK_OFFICE, id).await;
+        }
+        let account = found.unwrap().unwrap();
         (account.ledger_balance, account.held, account.last_entry)
     }
 
