@@ -42,13 +42,13 @@ async fn pays_as_ever_with_its_clock_shifted_by(seconds: i64) -> Result<()> {
 }
 
 #[tokio::test]
-#[ignore = "a jump of the clock may keep the Kafka client from its group; run by name"]
+#[ignore = "under libfaketime a worker may not join its group"]
 async fn a_worker_whose_clock_is_ahead_expires_nothing() -> Result<()> {
     pays_as_ever_with_its_clock_shifted_by(SEVENTEEN_MINUTES_S).await
 }
 
 #[tokio::test]
-#[ignore = "a jump of the clock may keep the Kafka client from its group; run by name"]
+#[ignore = "under libfaketime a worker may not join its group"]
 async fn a_worker_whose_clock_is_behind_pays_as_ever() -> Result<()> {
     pays_as_ever_with_its_clock_shifted_by(-SEVENTEEN_MINUTES_S).await
 }
