@@ -1,5 +1,6 @@
 //! Reading the columns that several tables share.
 
+use domain::{Leg, decode_legs};
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
@@ -22,6 +23,13 @@ pub(crate) fn decode(column: &str, problem: String) -> sqlx::Error {
         index: column.to_owned(),
         source: problem.into(),
     }
+}
+
+/// The legs of an order.
+pub(crate) fn legs(row: &MySqlRow) -> Result<Vec<Leg>, sqlx::Error> {
+    const COLUMN: &str = "branches";
+    let text: &str = row.try_get(COLUMN)?;
+    decode_legs(text).map_err(|error| decode(COLUMN, error.to_string()))
 }
 
 /// A TINYINT code column.

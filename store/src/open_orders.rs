@@ -3,7 +3,7 @@
 use crate::json_rows::JsonRows;
 use crate::{OrderStore, StoreError, columns};
 use chrono::{DateTime, Utc};
-use domain::{Leg, OrderId, OrderState, ShardName, decode_legs};
+use domain::{Leg, OrderId, OrderState, ShardName};
 use sqlx::mysql::{MySql, MySqlConnection, MySqlRow};
 use sqlx::{FromRow, Row, Transaction};
 
@@ -155,14 +155,11 @@ impl OpenOrder {
 
 impl FromRow<'_, MySqlRow> for OpenOrder {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
-        let legs: &str = row.try_get("branches")?;
-        let legs =
-            decode_legs(legs).map_err(|error| columns::decode("branches", error.to_string()))?;
         Ok(Self {
             seq: row.try_get("seq")?,
             id: OrderId::from_bytes(columns::id(row, "id")?),
             state: columns::code(row, "state")?,
-            legs,
+            legs: columns::legs(row)?,
             next_attempt_at: row.try_get("next_attempt_at")?,
             attempts: row.try_get("attempts")?,
             last_cause: row.try_get("last_cause")?,

@@ -3,9 +3,7 @@
 use crate::stores::Databases;
 use crate::{StoreError, columns, orders};
 use chrono::{DateTime, Utc};
-use domain::{
-    BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind, decode_legs,
-};
+use domain::{BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind};
 use futures_util::future::join_all;
 use sqlx::mysql::{MySqlPool, MySqlRow};
 use sqlx::{FromRow, Row};
@@ -67,9 +65,6 @@ pub struct OrderRow {
 
 impl FromRow<'_, MySqlRow> for OrderRow {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
-        let legs: &str = row.try_get("branches")?;
-        let legs =
-            decode_legs(legs).map_err(|error| columns::decode("branches", error.to_string()))?;
         Ok(Self {
             seq: row.try_get("seq")?,
             id: OrderId::from_bytes(columns::id(row, "id")?),
@@ -83,7 +78,7 @@ impl FromRow<'_, MySqlRow> for OrderRow {
             amount: row.try_get("amount")?,
             captured: row.try_get("captured")?,
             refunded: row.try_get("refunded")?,
-            legs,
+            legs: columns::legs(row)?,
             reference: row.try_get("reference")?,
             description: row.try_get("description")?,
             metadata: row.try_get("metadata")?,

@@ -3,7 +3,7 @@
 use crate::columns;
 use crate::holds::{BranchKey, HoldState};
 use crate::json_rows::JsonRows;
-use domain::{AccountId, Leg, OrderId, OrderState, Reason, Xid, decode_legs};
+use domain::{AccountId, Leg, OrderId, OrderState, Reason, Xid};
 use sqlx::mysql::{MySqlConnection, MySqlRow};
 use sqlx::{FromRow, Row};
 
@@ -119,9 +119,6 @@ pub(super) struct AccountFacts {
 
 impl FromRow<'_, MySqlRow> for OrderFacts {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
-        let legs: &str = row.try_get("branches")?;
-        let legs =
-            decode_legs(legs).map_err(|error| columns::decode("branches", error.to_string()))?;
         Ok(Self {
             seq: row.try_get("seq")?,
             id: OrderId::from_bytes(columns::id(row, "id")?),
@@ -132,7 +129,7 @@ impl FromRow<'_, MySqlRow> for OrderFacts {
             amount: row.try_get("amount")?,
             captured: row.try_get("captured")?,
             refunded: row.try_get("refunded")?,
-            legs,
+            legs: columns::legs(row)?,
             due: row.try_get::<i64, _>("due")? != 0,
             late: row.try_get::<i64, _>("late")? != 0,
         })
