@@ -6,6 +6,70 @@ use crate::tokens::{ALL_SCOPES, Keys, claims};
 use jsonwebtoken::Algorithm;
 use serde_json::Value;
 
+/// Tokens that nobody may come in with, each named for what is wrong with it.
+fn bad_tokens(keys: &Keys) -> Vec<(&'static str, String)> {
+    let good = claims("demo", Some("shop"), ALL_SCOPES);
+    let with = |name: &str, value: Value| {
+        let mut claims = good.clone();
+        claims[name] = value;
+        keys.ed25519(&claims)
+    };
+    let without = |name: &str| {
+        let mut claims = good.clone();
+        claims.as_object_mut().unwrap().remove(name);
+        keys.ed25519(&claims)
+    };
+    let now = jsonwebtoken::get_current_timestamp();
+    vec![
+        ("none", Keys::unsigned("ed", &good)),
+        (
+            "HS256 by the Ed25519 key",
+            Keys::hs256("ed", &keys.ed25519_public_pem, &good),
+        ),
+        (
+            "HS256 by the RSA key",
+            Keys::hs256("rsa", &keys.rsa_public_pem, &good),
+        ),
+        (
+            "RS256 under the Ed25519 key's id",
+            keys.rsa(Algorithm::RS256, "ed", &good),
+        ),
+        (
+            "another algorithm of the family",
+            keys.rsa(Algorithm::RS512, "rsa", &good),
+        ),
+        (
+            "EdDSA under the RSA key's id",
+            keys.ed25519_as(Some("rsa"), &good),
+        ),
+        ("an unknown key", keys.ed25519_as(Some("../ed"), &good)),
+        ("no key id", keys.ed25519_as(None, &good)),
+        ("expired", with("exp", (now - 60).into())),
+        ("not yet good", with("nbf", (now + 60).into())),
+        ("another audience", with("aud", "elsewhere".into())),
+        ("another issuer", with("iss", "elsewhere".into())),
+        ("an impossible tenant", with("tenant", "a/b".into())),
+        ("an empty merchant", with("merchant", "".into())),
+        ("no audience", without("aud")),
+        ("no issuer", without("iss")),
+        ("no jti", without("jti")),
+        ("no expiry", without("exp")),
+        ("no tenant", without("tenant")),
+        ("tampered", tampered(keys)),
+        ("nonsense", "a.b.c".into()),
+    ]
+}
+
+/// The signature is that of another payload.
+fn tampered(keys: &Keys) -> String {
+    let token = keys.ed25519(&claims("demo", Some("shop"), ALL_SCOPES));
+    let (rest, signature) = token.rsplit_once('.').unwrap();
+    let other = keys.ed25519(&claims("other", None, ALL_SCOPES));
+    let payload = other.split('.').nth(1).unwrap();
+    let header = rest.split('.').next().unwrap();
+    format!("{header}.{payload}.{signature}")
+}
+
 #[tokio::test]
 async fn only_a_good_token_is_let_in() {
     with_stand(async |stand| {
@@ -15,16 +79,6 @@ async fn only_a_good_token_is_let_in() {
             "/v1/orders/ord_00000000000000000000000000000000",
         );
         let good = claims("demo", Some("shop"), ALL_SCOPES);
-        let with = |name: &str, value: Value| {
-            let mut claims = good.clone();
-            claims[name] = value;
-            keys.ed25519(&claims)
-        };
-        let without = |name: &str| {
-            let mut claims = good.clone();
-            claims.as_object_mut().unwrap().remove(name);
-            keys.ed25519(&claims)
-        };
         for token in [
             keys.ed25519(&good),
             keys.rsa(Algorithm::RS256, "rsa", &good),
@@ -32,54 +86,7 @@ async fn only_a_good_token_is_let_in() {
             let answer = Client::new(&url, Some(token)).get(path).await;
             answer.problem(404, "order_not_found");
         }
-        let now = jsonwebtoken::get_current_timestamp();
-        let tampered = {
-            let token = keys.ed25519(&good);
-            let (rest, signature) = token.rsplit_once('.').unwrap();
-            let other = keys.ed25519(&claims("other", None, ALL_SCOPES));
-            let payload = other.split('.').nth(1).unwrap();
-            let header = rest.split('.').next().unwrap();
-            format!("{header}.{payload}.{signature}")
-        };
-        let bad = [
-            ("none", Keys::unsigned("ed", &good)),
-            (
-                "HS256 by the Ed25519 key",
-                Keys::hs256("ed", &keys.ed25519_public_pem, &good),
-            ),
-            (
-                "HS256 by the RSA key",
-                Keys::hs256("rsa", &keys.rsa_public_pem, &good),
-            ),
-            (
-                "RS256 under the Ed25519 key's id",
-                keys.rsa(Algorithm::RS256, "ed", &good),
-            ),
-            (
-                "another algorithm of the family",
-                keys.rsa(Algorithm::RS512, "rsa", &good),
-            ),
-            (
-                "EdDSA under the RSA key's id",
-                keys.ed25519_as(Some("rsa"), &good),
-            ),
-            ("an unknown key", keys.ed25519_as(Some("../ed"), &good)),
-            ("no key id", keys.ed25519_as(None, &good)),
-            ("expired", with("exp", (now - 60).into())),
-            ("not yet good", with("nbf", (now + 60).into())),
-            ("another audience", with("aud", "elsewhere".into())),
-            ("another issuer", with("iss", "elsewhere".into())),
-            ("an impossible tenant", with("tenant", "a/b".into())),
-            ("an empty merchant", with("merchant", "".into())),
-            ("no audience", without("aud")),
-            ("no issuer", without("iss")),
-            ("no jti", without("jti")),
-            ("no expiry", without("exp")),
-            ("no tenant", without("tenant")),
-            ("tampered", tampered),
-            ("nonsense", "a.b.c".into()),
-        ];
-        for (what, token) in bad {
+        for (what, token) in bad_tokens(keys) {
             let answer = Client::new(&url, Some(token)).get(path).await;
             assert_eq!(answer.status, 401, "{what}: {answer:?}");
             answer.problem(401, "token_invalid");
