@@ -3,7 +3,7 @@
 use crate::consumer::Consumer;
 use crate::payments::command;
 use crate::world::{Own, eventually, with_own};
-use domain::{OrderId, PaymentCommand};
+use domain::{AccountId, OrderId, PaymentCommand};
 use rdkafka::TopicPartitionList;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
@@ -82,6 +82,71 @@ fn header(record: &OwnedMessage, name: &str) -> Option<String> {
     Some(String::from_utf8_lossy(found.value?).into_owned())
 }
 
+/// A dry run names them and changes nothing.
+async fn names_all_in_a_dry_run(own: &Own) {
+    let dry = own.holdfast(&["redrive", "--dead-letters", "--all"]).await;
+    assert!(
+        dry.out.contains("5 dead letters would be put back"),
+        "{dry:?}"
+    );
+    assert!(
+        dry.out.contains("3  too-long") && dry.out.contains("2  bad-json"),
+        "{dry:?}"
+    );
+    assert_eq!(
+        (own.commands().await.len(), own.letters().await.len()),
+        (5, 5)
+    );
+}
+
+/// By class: these succeed now, the others stay.
+async fn puts_back_those_of_a_class(own: &Own, good: &[OrderId], payee: AccountId) {
+    let class = ["redrive", "--dead-letters", "--class", "too-long", "--yes"];
+    let said = own.holdfast(&class).await;
+    assert!(
+        said.out.contains("3 dead letters were put back"),
+        "{said:?}"
+    );
+    own.until_paid(good).await;
+    assert_eq!(own.money(payee).await, (30, 0, 3));
+    let sent = own.commands().await;
+    let back = sent
+        .iter()
+        .filter(|record| header(record, "redriven-from").is_some());
+    let back: Vec<&OwnedMessage> = back.collect();
+    assert_eq!((sent.len(), back.len()), (8, 3));
+    for record in back {
+        assert_eq!(header(record, "mine").as_deref(), Some("kept"));
+        assert_eq!(header(record, "original-topic"), None);
+        assert_eq!(header(record, "cause-class"), None);
+    }
+    let said = own.holdfast(&class).await;
+    assert!(said.out.contains("No dead letter is like that"), "{said:?}");
+    assert_eq!(own.commands().await.len(), 8);
+}
+
+/// One by one, by order or by place, also what was put back before: harmless.
+async fn puts_back_one_by_one(own: &Own, good: OrderId, unknown: OrderId) {
+    let id = good.to_string();
+    let said = own.holdfast(&["redrive", "--dead-letters", &id]).await;
+    assert!(said.out.contains("was put back before"), "{said:?}");
+    let one = ["redrive", "--dead-letters", &id, "--yes"];
+    assert_eq!(own.holdfast(&one).await.code, 0);
+    let place = ["--partition", "0", "--offset", "0", "--yes"];
+    let said = own
+        .holdfast(&[&["redrive", "--dead-letters"], &place[..]].concat())
+        .await;
+    assert!(
+        said.out.contains("1 dead letters were put back"),
+        "{said:?}"
+    );
+    let unknown = unknown.to_string();
+    let said = own
+        .holdfast(&["redrive", "--dead-letters", &unknown, "--yes"])
+        .await;
+    assert_eq!(said.code, 1, "{said:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_go_back_by_class_one_by_one_and_all_and_twice_is_harmless() {
     with_own(async |own| {
@@ -97,44 +162,8 @@ async fn dead_letters_go_back_by_class_one_by_one_and_all_and_twice_is_harmless(
         consumer.stop().await;
         let consumer = Consumer::start(&own, &[]).await;
 
-        // A dry run names them and changes nothing.
-        let dry = own.holdfast(&["redrive", "--dead-letters", "--all"]).await;
-        assert!(
-            dry.out.contains("5 dead letters would be put back"),
-            "{dry:?}"
-        );
-        assert!(
-            dry.out.contains("3  too-long") && dry.out.contains("2  bad-json"),
-            "{dry:?}"
-        );
-        assert_eq!(
-            (own.commands().await.len(), own.letters().await.len()),
-            (5, 5)
-        );
-
-        // By class: these succeed now, the others stay.
-        let class = ["redrive", "--dead-letters", "--class", "too-long", "--yes"];
-        let said = own.holdfast(&class).await;
-        assert!(
-            said.out.contains("3 dead letters were put back"),
-            "{said:?}"
-        );
-        own.until_paid(&good).await;
-        assert_eq!(own.money(payee).await, (30, 0, 3));
-        let sent = own.commands().await;
-        let back = sent
-            .iter()
-            .filter(|record| header(record, "redriven-from").is_some());
-        let back: Vec<&OwnedMessage> = back.collect();
-        assert_eq!((sent.len(), back.len()), (8, 3));
-        for record in back {
-            assert_eq!(header(record, "mine").as_deref(), Some("kept"));
-            assert_eq!(header(record, "original-topic"), None);
-            assert_eq!(header(record, "cause-class"), None);
-        }
-        let said = own.holdfast(&class).await;
-        assert!(said.out.contains("No dead letter is like that"), "{said:?}");
-        assert_eq!(own.commands().await.len(), 8);
+        names_all_in_a_dry_run(&own).await;
+        puts_back_those_of_a_class(&own, &good, payee).await;
 
         // All: only what was not put back yet; it fails again and is a new dead letter.
         let all = ["redrive", "--dead-letters", "--all", "--yes"];
@@ -145,25 +174,8 @@ async fn dead_letters_go_back_by_class_one_by_one_and_all_and_twice_is_harmless(
         );
         own.until_letters(7).await;
 
-        // One by one, by order or by place, also what was put back before: harmless.
-        let id = good[0].to_string();
-        let said = own.holdfast(&["redrive", "--dead-letters", &id]).await;
-        assert!(said.out.contains("was put back before"), "{said:?}");
-        let one = ["redrive", "--dead-letters", &id, "--yes"];
-        assert_eq!(own.holdfast(&one).await.code, 0);
-        let place = ["--partition", "0", "--offset", "0", "--yes"];
-        let said = own
-            .holdfast(&[&["redrive", "--dead-letters"], &place[..]].concat())
-            .await;
-        assert!(
-            said.out.contains("1 dead letters were put back"),
-            "{said:?}"
-        );
-        let unknown = command(payer, payee, 1).order_id.to_string();
-        let said = own
-            .holdfast(&["redrive", "--dead-letters", &unknown, "--yes"])
-            .await;
-        assert_eq!(said.code, 1, "{said:?}");
+        let unknown = command(payer, payee, 1).order_id;
+        puts_back_one_by_one(&own, good[0], unknown).await;
         let last = own.send(&[command(payer, payee, 10)]).await;
         own.until_paid(&last).await;
         assert_eq!(own.money(payee).await, (40, 0, 4));
