@@ -250,4 +250,15 @@ mod tests {
         assert!(outcomes(br#"{"errors":false,"items":[]}"#, 1).is_err());
         assert!(outcomes(b"<html>", 1).is_err());
     }
+
+    #[test]
+    fn any_answer_is_as_many_outcomes_as_were_asked_for_or_an_error() {
+        let good = br#"{"errors":true,"items":[{"index":{"status":201}},
+            {"index":{"status":409,"error":{"type":"version_conflict_engine_exception","reason":"x"}}}]}"#;
+        domain::mangled::each_mangled(&[good.to_vec()], |bytes| {
+            if let Ok(outcomes) = outcomes(bytes, 2) {
+                assert_eq!(outcomes.len(), 2);
+            }
+        });
+    }
 }

@@ -8,6 +8,8 @@ mod command;
 mod digest;
 mod ids;
 mod leg;
+#[cfg(any(test, feature = "mangled"))]
+pub mod mangled;
 mod money;
 mod order;
 mod order_id;

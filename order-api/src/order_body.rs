@@ -195,4 +195,20 @@ mod tests {
         assert!(read(&twice).is_err());
         assert!(parse::<NewOrder>(b"\xff").is_err());
     }
+
+    #[test]
+    fn any_body_is_an_order_or_names_a_field() {
+        let bare = json!({
+            "payer": format!("acct_{:032x}", 1), "payee": format!("acct_{:032x}", 2),
+            "amount": 1, "currency": "JPY",
+        });
+        let good = [order(), bare].map(|body| body.to_string().into_bytes());
+        domain::mangled::each_mangled(&good, |bytes| {
+            let read = parse::<NewOrder>(bytes).and_then(PaymentBody::try_from);
+            match read {
+                Ok(body) => assert!(minor_units_in_range(body.amount)),
+                Err(problem) => assert!(!problem.body("").is_empty()),
+            }
+        });
+    }
 }

@@ -102,3 +102,20 @@ proptest! {
         prop_assert_eq!(shuffled, of_model(&model));
     }
 }
+
+#[test]
+fn any_text_is_a_set_that_is_read_back_or_an_error() {
+    let good = [
+        "3E11FA47-71CA-11E1-9E33-C80AA9429562:1-5:11-18",
+        "3e11fa47-71ca-11e1-9e33-c80aa9429562:23, 3e11fa47-71ca-11e1-9e33-c80aa9429563:tag:1-2",
+        "00000000-0000-0000-0000-000000000001:18446744073709551614",
+    ];
+    let good = good.map(|text| text.as_bytes().to_vec());
+    domain::mangled::each_mangled(&good, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        if let Ok(read) = text.parse::<GtidSet>() {
+            let _ = (read.len(), read.to_sids());
+            assert_eq!(set(&read.to_string()), read);
+        }
+    });
+}

@@ -85,3 +85,37 @@ fn a_missing_column_is_named() {
     let full = Layout::of_names(COLUMNS.iter().map(|name| name.as_bytes()));
     assert!(read_row(&full, |_| None).is_err());
 }
+
+/// A value of any type, out of a few bytes.
+fn any_value(bytes: &[u8]) -> Value {
+    let mut number = [0; 8];
+    let taken = bytes.len().min(8);
+    number[..taken].copy_from_slice(&bytes[..taken]);
+    let [kind, month, day, hour, minute, second, low, high] = number;
+    let year = u16::from_be_bytes([low, high]);
+    match kind % 8 {
+        0 => Value::NULL,
+        1 => Value::Int(i64::from_le_bytes(number)),
+        2 => Value::UInt(u64::from_le_bytes(number)),
+        3 => Value::Double(f64::from_le_bytes(number)),
+        4 => Value::Date(year, month, day, hour, minute, second, u32::from(kind)),
+        5 => Value::Time(kind > 127, u32::from(day), hour, minute, second, 0),
+        _ => Value::Bytes(bytes.to_vec()),
+    }
+}
+
+#[test]
+fn any_row_becomes_a_document_or_an_error_that_names_what_is_wrong() {
+    let layout = Layout::of_names(COLUMNS.iter().map(|name| name.as_bytes()));
+    let good = [vec![7; 16], b"debit c 1234".to_vec(), vec![0; 9]];
+    domain::mangled::each_mangled(&good, |bytes| {
+        let mut values = values();
+        let (at, value) = bytes.split_first().unwrap_or((&0, &[]));
+        let at = usize::from(*at) % COLUMNS.len();
+        values[at] = any_value(value);
+        match read_row(&layout, |at| values.get(at).cloned()) {
+            Ok(row) => drop(crate::document::document(row, "orders-0")),
+            Err(error) => assert!(error.to_string().contains(COLUMNS[at]), "{error}"),
+        }
+    });
+}

@@ -133,3 +133,57 @@ fn identity(claims: Claims) -> Result<Identity, TokenError> {
         expires_at: claims.exp as u64,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Authenticator;
+    use axum::http::{HeaderMap, header};
+
+    /// The example of RFC 8410, 10.1.
+    const PUBLIC_KEY: &[u8] = b"-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----";
+    /// Headers that name the key `k1` and this algorithm, with claims and 64 bytes for a signature.
+    const TOKENS: [&str; 2] = [
+        "Bearer eyJhbGciOiJFZERTQSIsImtpZCI6ImsxIn0.eyJqdGkiOiIxIn0.AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        "Bearer eyJhbGciOiJub25lIiwia2lkIjoiazEifQ.eyJqdGkiOiIxIn0.",
+    ];
+
+    fn authenticator() -> Authenticator {
+        let settings = AuthSettings {
+            keys_dir: "keys".into(),
+            issuers: vec!["holdfast".into()],
+            audience: "holdfast".into(),
+            leeway_s: 30,
+            verified_tokens_max: 10,
+        };
+        let key = BoundKey::from_pem(PUBLIC_KEY, &settings).unwrap();
+        Authenticator::new(KeySet([("k1".to_owned(), key)].into()), &settings)
+    }
+
+    #[test]
+    fn any_header_without_our_signature_is_refused() {
+        let authenticator = authenticator();
+        let good = TOKENS.map(|token| token.as_bytes().to_vec());
+        domain::mangled::each_mangled(&good, |bytes| {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = bytes.try_into() {
+                headers.insert(header::AUTHORIZATION, value);
+            }
+            assert!(authenticator.authenticate(&headers, 0).is_err());
+        });
+    }
+
+    #[test]
+    fn any_claims_under_our_signature_name_somebody_or_are_refused() {
+        let good = br#"{"exp":1893456000,"jti":"1","tenant":"demo","merchant":"shop",
+            "scope":"orders:write","iss":"holdfast","aud":"holdfast"}"#;
+        domain::mangled::each_mangled(&[good.to_vec()], |bytes| {
+            let claims = serde_json::from_slice::<Claims>(bytes);
+            if let Ok(Ok(named)) = claims.map(identity) {
+                assert!(check_scope_name(&named.tenant).is_ok());
+            }
+        });
+    }
+}

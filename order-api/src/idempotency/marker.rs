@@ -206,4 +206,17 @@ mod tests {
         let short = Breaker::new(1, 0);
         assert!(short.record(false) && short.lets_through());
     }
+
+    #[test]
+    fn any_text_is_a_mark_or_nobodys() {
+        let digest = String::from(BodyDigest::from_bytes([3; 32]));
+        let good = [
+            format!("a:{digest}"),
+            format!("c:{digest}:0123456789abcdef"),
+        ];
+        let good = good.map(String::into_bytes);
+        domain::mangled::each_mangled(&good, |bytes| {
+            let _ = read_mark(&String::from_utf8_lossy(bytes));
+        });
+    }
 }

@@ -65,7 +65,7 @@ impl CursorKey {
         let (tag, payload) = sealed.split_at_checked(MAC_BYTES).ok_or(CursorError)?;
         let mac = self.mac(payload)?;
         mac.verify_truncated_left(tag).map_err(|_| CursorError)?;
-        serde_json::from_slice(payload).map_err(|_| CursorError)
+        read_payload(payload)
     }
 
     fn mac(&self, payload: &[u8]) -> Result<Hmac<Sha256>, CursorError> {
@@ -74,6 +74,10 @@ impl CursorKey {
         mac.update(payload);
         Ok(mac)
     }
+}
+
+fn read_payload(payload: &[u8]) -> Result<Cursor, CursorError> {
+    serde_json::from_slice(payload).map_err(|_| CursorError)
 }
 
 #[cfg(test)]
@@ -113,5 +117,18 @@ mod tests {
         for bad in ["", "x", "!!!!", "AAAA"] {
             assert_eq!(key.open(bad), Err(CursorError));
         }
+    }
+
+    #[test]
+    fn any_text_is_a_cursor_of_ours_or_an_error_even_under_our_signature() {
+        let key = CursorKey([7; 32]);
+        let text = key.seal(&cursor()).unwrap();
+        domain::mangled::each_mangled(&[text.into_bytes()], |bytes| {
+            let _ = key.open(&String::from_utf8_lossy(bytes));
+        });
+        let payload = serde_json::to_vec(&cursor()).unwrap();
+        domain::mangled::each_mangled(&[payload], |bytes| {
+            let _ = read_payload(bytes);
+        });
     }
 }

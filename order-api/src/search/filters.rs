@@ -204,4 +204,25 @@ mod tests {
         assert!(read(&[("q", "a"), ("q", "b")]).is_err());
         assert!(read(&[("amount_min", "2"), ("amount_max", "1")]).is_err());
     }
+
+    #[test]
+    fn any_parameters_are_filters_or_name_the_parameter() {
+        let good = [
+            "status=paid,cancelled",
+            "reason=expired",
+            "amount_min=1",
+            "amount_max=900",
+            "created_from=2026-01-31",
+            "created_to=2026-02-01T01:00:00+01:00",
+            "payer=acct_00000000000000000000000000000001",
+            "q=two words",
+            "currency=USD",
+        ];
+        let good = good.map(|pair| pair.as_bytes().to_vec());
+        domain::mangled::each_mangled(&good, |bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            let (name, value) = text.split_once('=').unwrap_or((&text, ""));
+            let _ = read(&[(name, value), ("limit", "1")]);
+        });
+    }
 }
