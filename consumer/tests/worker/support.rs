@@ -195,7 +195,6 @@ fn own_settings(run: &str) -> Settings {
     settings.redis = RedisSettings::of_url(variable("HOLDFAST_REDIS_URL"));
     settings.redis.key_prefix = format!("t:{run}:");
     settings.worker.group_id = format!("t-{run}");
-    settings.worker.session_timeout_ms = 6_000;
     settings.orders.lease_ms = 2_000;
     settings
 }
