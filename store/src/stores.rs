@@ -17,6 +17,9 @@ use std::time::Duration;
 /// has forgotten it. No server restarts in less, so that busy connections pay for no test.
 const IDLE_UNTESTED: Duration = Duration::from_millis(500);
 
+/// An older connection is replaced, so that what a server keeps for a session does not grow for ever.
+const LIFETIME: Duration = Duration::from_secs(30 * 60);
+
 /// Both stores. Cloning shares the connections.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -149,17 +152,17 @@ impl Database {
         let pool = MySqlPoolOptions::new()
             .max_connections(settings.connections_max)
             .acquire_timeout(Duration::from_millis(settings.connect_timeout_ms))
-            // Before the server does it, which would look like a lost connection.
-            .idle_timeout(Duration::from_millis(
-                u64::from(settings.idle_timeout_s) * 500,
-            ))
+            // The pool's own upkeep looks at idle connections now and then, and whatever it has looked
+            // at seems used a moment ago: it stays off.
+            .idle_timeout(None)
+            .max_lifetime(None)
             .test_before_acquire(false)
             .before_acquire(|conn, meta| {
                 Box::pin(async move {
-                    if meta.idle_for < IDLE_UNTESTED {
-                        return Ok(true);
+                    if meta.age > LIFETIME {
+                        return Ok(false);
                     }
-                    Ok(conn.ping().await.is_ok())
+                    Ok(meta.idle_for < IDLE_UNTESTED || conn.ping().await.is_ok())
                 })
             })
             .after_connect(move |conn, _| {

@@ -6,6 +6,7 @@
 mod accounts;
 mod confirm_and_cancel;
 mod conformance;
+mod connections;
 mod contention;
 mod databases;
 mod funding;

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use store::{
     AccountLeg, AccountParticipant, Funded, Funding, NewAccount, Opened, PaymentOrder, Scope,
-    StoreError,
 };
 
 /// The tenant of a test's accounts, and its back office.
@@ -79,14 +78,9 @@ impl Own {
         assert!(matches!(funded, Funded::Booked(_)), "{funded:?}");
     }
 
-    /// Ledger balance, held and the number of entries. Asked again, as any caller would, of a server
-    /// that has just come back.
+    /// Ledger balance, held and the number of entries.
     pub async fn money(&self, id: AccountId) -> (i64, i64, u64) {
-        let mut found = self.accounts.find(BACK_OFFICE, id).await;
-        if let Err(StoreError::Transient { .. }) = found {
-            found = self.accounts.find(BACK_OFFICE, id).await;
-        }
-        let account = found.unwrap().unwrap();
+        let account = self.accounts.find(BACK_OFFICE, id).await.unwrap().unwrap();
         (account.ledger_balance, account.held, account.last_entry)
     }
 

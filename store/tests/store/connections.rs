@@ -1,0 +1,50 @@
+//! What callers notice of connections that a server has ended.
+
+use crate::databases::{Own, Servers, with_stores_on};
+use crate::support::BACK_OFFICE;
+use domain::AccountId;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+use std::time::Duration;
+use store::StoresSettings;
+
+/// Longer than a connection is used again without a test.
+const IDLE: Duration = Duration::from_millis(600);
+
+/// Ends the sessions that the stores have with the database of this account, as a restart does.
+async fn end_sessions(own: &Own, account: AccountId) {
+    let name = own.routing().account_shard(account);
+    let url = &own.settings.account_shards[usize::from(name.index)];
+    let mut conn = MySqlConnection::connect(url).await.unwrap();
+    let sessions = sqlx::query_scalar(
+        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+         WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+    );
+    let sessions: Vec<i64> = sessions.fetch_all(&mut conn).await.unwrap();
+    for session in sessions {
+        let kill = AssertSqlSafe(format!("KILL {session}"));
+        // It may be gone by itself.
+        let _ = conn.execute(kill).await;
+    }
+    conn.close().await.unwrap();
+}
+
+/// However the pool looks after its connections meanwhile: it once made them seem freshly used.
+#[tokio::test]
+async fn sessions_that_were_ended_while_idle_are_never_used() {
+    let settings = StoresSettings {
+        idle_timeout_s: 2,
+        ..StoresSettings::default()
+    };
+    with_stores_on(Servers::of_environment(), settings, async |own| {
+        let account = own.account(1_000).await;
+        for _ in 0..10 {
+            own.accounts.find(BACK_OFFICE, account).await.unwrap();
+            tokio::time::sleep(IDLE).await;
+            end_sessions(&own, account).await;
+            let found = own.accounts.find(BACK_OFFICE, account).await;
+            assert!(found.unwrap().is_some());
+        }
+    })
+    .await;
+}
