@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use crate::error::{Context, Result};
 
@@ -140,6 +140,13 @@ pub(crate) fn spawn(mut command: Command, log: &Path) -> Result<i32> {
         .doing("pid")?;
     std::thread::spawn(move || child.wait());
     Ok(pid)
+}
+
+/// SIGKILL to a process that was started detached and to whatever it has started.
+pub(crate) fn kill_group(leader: i32) {
+    if let Some(group) = Pid::from_raw(leader) {
+        let _ = kill_process_group(group, Signal::KILL);
+    }
 }
 
 pub(crate) fn append_to(log: &Path) -> Result<File> {

@@ -20,7 +20,7 @@ const READY_WITHIN: Duration = Duration::from_secs(120);
 const ASK_EVERY: Duration = Duration::from_millis(100);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
 const KILL_WITHIN: Duration = Duration::from_secs(10);
-const LAUNCHER_WITHIN: Duration = Duration::from_secs(60);
+const LAUNCHER_WITHIN: Duration = Duration::from_secs(120);
 const PAUSE_LOOKS_MAX: usize = 1_000;
 const LOG_TAIL_LINES: usize = 20;
 
@@ -250,6 +250,7 @@ impl Server {
     }
 
     /// Waits until a launcher's server has told its pid; none when the launcher ended without that.
+    /// A launcher that takes too long is killed with all it has started.
     async fn await_own_pid(&self, launcher: i32, file: &Path) -> Option<Identity> {
         let begun = Instant::now();
         while begun.elapsed() < LAUNCHER_WITHIN {
@@ -265,6 +266,7 @@ impl Server {
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
+        process::kill_group(launcher);
         None
     }
 
