@@ -62,7 +62,8 @@ pub fn refused(orders: usize) -> usize {
     orders.div_ceil(REFUSED_ONE_IN)
 }
 
-fn command(transfer: &Transfer) -> Result<PaymentCommand> {
+/// The command that the API would write for this transfer.
+pub fn command(transfer: &Transfer) -> Result<PaymentCommand> {
     let order_id = OrderId::from_bytes(rand::rng().random());
     let accepted_at = Utc::now();
     let body = PaymentBody {

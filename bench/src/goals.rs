@@ -1,13 +1,17 @@
 //! What the figures are to be.
 
-use crate::measured::rates;
+use crate::measured::{OverloadRun, rates};
 use crate::samples::{Samples, figure};
 use crate::session::Results;
 
 const OF_LIMIT_MIN: f64 = 0.5;
 const AGAINST_NAIVE_MIN: f64 = 8.0;
+const RECOVERY_OF_DRAIN_MIN: f64 = 0.5;
 const ALONE_P50_MS_MAX: f64 = 15.0;
 const SERVICE_MB_MAX: f64 = 100.0;
+/// Less a tenth, which is what two runs on one machine may differ by.
+const BACK_MIN: f64 = 0.9;
+const GROWTH_MB_MAX: f64 = 10.0;
 
 /// A goal and how it went.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,12 +70,22 @@ pub fn of(results: &Results) -> Vec<Goal> {
             bound: Bound::AtLeast(AGAINST_NAIVE_MIN),
         },
         Goal {
+            what: format!(
+                "recovery >= {:.0} % of drain",
+                RECOVERY_OF_DRAIN_MIN * 100.0
+            ),
+            measured: rates(&results.recovery).median() / drain * 100.0,
+            unit: " %",
+            bound: Bound::AtLeast(RECOVERY_OF_DRAIN_MIN * 100.0),
+        },
+        Goal {
             what: format!("alone p50 <= {ALONE_P50_MS_MAX} ms"),
             measured: alone.median(),
             unit: " ms",
             bound: Bound::AtMost(ALONE_P50_MS_MAX),
         },
     ];
+    goals.extend(results.overload.iter().flat_map(of_overload));
     goals.extend(results.peaks.0.iter().map(|(name, mb)| Goal {
         what: format!("{name} <= {SERVICE_MB_MAX} MB"),
         measured: *mb,
@@ -80,6 +94,26 @@ pub fn of(results: &Results) -> Vec<Goal> {
     }));
     goals.retain(|goal| !goal.measured.is_nan());
     goals
+}
+
+fn of_overload(one: &OverloadRun) -> [Goal; 2] {
+    [
+        Goal {
+            what: format!(
+                "capacity within 5 s after overload >= {:.0} % of before",
+                BACK_MIN * 100.0
+            ),
+            measured: one.capacity_after / one.capacity_before * 100.0,
+            unit: " %",
+            bound: Bound::AtLeast(BACK_MIN * 100.0),
+        },
+        Goal {
+            what: format!("order-api grows under overload by <= {GROWTH_MB_MAX} MB"),
+            measured: one.grown_mb,
+            unit: " MB",
+            bound: Bound::AtMost(GROWTH_MB_MAX),
+        },
+    ]
 }
 
 #[cfg(test)]

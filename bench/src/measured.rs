@@ -67,6 +67,23 @@ pub struct PipelineRun {
     pub lags: Latencies,
 }
 
+/// More callers than places, for a while.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverloadRun {
+    /// How many asked at once.
+    pub connections: usize,
+    /// Acceptances per second in the five seconds before.
+    pub capacity_before: f64,
+    /// Acceptances per second meanwhile.
+    pub accepted: f64,
+    /// Refusals per second meanwhile: 503 with Retry-After.
+    pub refused: f64,
+    /// Acceptances per second in the five seconds after.
+    pub capacity_after: f64,
+    /// What the API's peak memory grew by meanwhile, once all were connected, in MB.
+    pub grown_mb: f64,
+}
+
 impl AcceptRun {
     /// Acceptances per second at a door.
     pub fn rates(runs: &[Self]) -> Samples {

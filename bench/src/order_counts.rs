@@ -23,6 +23,8 @@ pub struct Ended {
     pub cancelled: usize,
     /// From the first insert to the last end, by the databases' clocks, which are this machine's.
     pub took: Duration,
+    /// From the first end to the last, by the same clocks.
+    pub ending: Duration,
 }
 
 impl OrderCounts {
@@ -76,28 +78,35 @@ impl OrderCounts {
     /// Reads every new row; for when the work is done.
     pub async fn ended(&mut self) -> Result<Ended> {
         let mut ended = Ended::default();
-        let (mut first, mut last) = (i64::MAX, i64::MIN);
+        let (mut first, mut first_ended, mut last) = (i64::MAX, i64::MAX, i64::MIN);
         for (conn, mark) in &mut self.shards {
-            let (paid, cancelled, begun, done): (i64, i64, Option<i64>, Option<i64>) =
-                sqlx::query_as(
-                    "SELECT COUNT(IF(state = 10, 1, NULL)), COUNT(IF(state = 11, 1, NULL)),
-                     CAST(UNIX_TIMESTAMP(MIN(created_at)) * 1000000 AS SIGNED),
-                     CAST(UNIX_TIMESTAMP(MAX(updated_at)) * 1000000 AS SIGNED)
-                     FROM orders WHERE seq > ?",
-                )
-                .bind(*mark)
-                .fetch_one(conn)
-                .await?;
+            let (paid, cancelled, begun, first_done, done): NewRows = sqlx::query_as(
+                "SELECT COUNT(IF(state = 10, 1, NULL)), COUNT(IF(state = 11, 1, NULL)),
+                 CAST(UNIX_TIMESTAMP(MIN(created_at)) * 1000000 AS SIGNED),
+                 CAST(UNIX_TIMESTAMP(MIN(IF(state >= 10, updated_at, NULL))) * 1000000 AS SIGNED),
+                 CAST(UNIX_TIMESTAMP(MAX(updated_at)) * 1000000 AS SIGNED)
+                 FROM orders WHERE seq > ?",
+            )
+            .bind(*mark)
+            .fetch_one(conn)
+            .await?;
             ended.paid += usize::try_from(paid)?;
             ended.cancelled += usize::try_from(cancelled)?;
             first = first.min(begun.unwrap_or(first));
+            first_ended = first_ended.min(first_done.unwrap_or(first_ended));
             last = last.max(done.unwrap_or(last));
         }
-        let us = last.checked_sub(first).context("there are no new orders")?;
-        ended.took = Duration::from_micros(u64::try_from(us)?);
+        let until_last = |from: i64| -> Result<Duration> {
+            let us = last.checked_sub(from).context("there are no new orders")?;
+            Ok(Duration::from_micros(u64::try_from(us).unwrap_or(0)))
+        };
+        (ended.took, ended.ending) = (until_last(first)?, until_last(first_ended)?);
         Ok(ended)
     }
 }
+
+/// Paid, cancelled, and in microseconds: the first insert, the first end, the last end.
+type NewRows = (i64, i64, Option<i64>, Option<i64>, Option<i64>);
 
 async fn newest(conn: &mut MySqlConnection) -> Result<u64> {
     let newest = sqlx::query_scalar("SELECT MAX(seq) FROM orders");

@@ -14,10 +14,14 @@ pub enum Measurement {
     Naive,
     /// A backlog on Kafka, worked off by one consumer.
     Drain,
+    /// Orders left in doubt, finished by one consumer.
+    Recovery,
     /// One order at a time, from the request to paid.
     Alone,
     /// POST to 202 at increasing load, beside a bare echo.
     Accept,
+    /// Far more callers than the API has places.
+    Overload,
     /// From the first POST until all is searchable.
     Pipeline,
 }
@@ -56,12 +60,16 @@ pub struct Sizes {
     pub naive: usize,
     /// Orders of `drain`.
     pub drain: usize,
+    /// Orders of `recovery`.
+    pub recovery: usize,
     /// Orders of `alone`.
     pub alone: usize,
     /// Orders of `pipeline`.
     pub pipeline: usize,
     /// How long each run of `accept` takes.
     pub accept: Duration,
+    /// How long `overload` lasts.
+    pub overload: Duration,
 }
 
 impl Plan {
@@ -74,8 +82,10 @@ impl Plan {
     pub fn needs_services(&self) -> bool {
         let services = [
             Measurement::Drain,
+            Measurement::Recovery,
             Measurement::Alone,
             Measurement::Accept,
+            Measurement::Overload,
             Measurement::Pipeline,
         ];
         services
@@ -91,9 +101,11 @@ impl Plan {
             limit: 100_000 / share,
             naive: 10_000 / share,
             drain: self.orders / share,
+            recovery: self.orders / 2 / share,
             alone: 400 / share,
             pipeline: 20_000 / share,
             accept: Duration::from_millis(3_000 / share as u64),
+            overload: Duration::from_secs(60 / share as u64),
         }
     }
 }

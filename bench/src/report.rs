@@ -6,7 +6,9 @@ use crate::accept::{is_api, is_echo};
 use crate::cpu::BENCH;
 use crate::goals::Goal;
 use crate::load::PAYEES;
-use crate::measured::{AcceptLevel, AcceptRun, AloneRun, PipelineRun, Run, rates, us_per_order};
+use crate::measured::{
+    AcceptLevel, AcceptRun, AloneRun, OverloadRun, PipelineRun, Run, rates, us_per_order,
+};
 use crate::plan::Plan;
 use crate::samples::{Samples, figure};
 use crate::session::Results;
@@ -55,6 +57,7 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     write_costs(&mut text, results);
     write_alone(&mut text, &results.alone);
     write_accept(&mut text, &results.accept);
+    write_overload(&mut text, results.overload.as_ref());
     write_pipeline(&mut text, &results.pipeline);
     write_memory(&mut text, results);
     text
@@ -78,7 +81,8 @@ fn write_throughput(text: &mut String, results: &Results) {
             "`limit`: the five rounds as raw SQL in a straightforward schema, batches of 500, two \
              lanes, statements written beforehand. `naive`: the same rounds, one order at a time in \
              64 lanes. `drain`: a backlog on Kafka through one consumer, {refused} % of it cancelled, \
-             neither API nor follower running. `pipeline`: from the first POST until all are found by \
+             neither API nor follower running. `recovery`: orders left in doubt by workers that died \
+             (logged, reserved or decided, a third each), finished by one consumer. `pipeline`: from the first POST until all are found by \
              search, everything running. CPU is that of all processes, the client included."
         ),
     );
@@ -88,6 +92,7 @@ fn write_throughput(text: &mut String, results: &Results) {
         ("limit", &results.limit),
         ("naive", &results.naive),
         ("drain", &results.drain),
+        ("recovery", &results.recovery),
         ("pipeline", &pipeline),
     ];
     let rows = measured.into_iter().filter(|(_, runs)| !runs.is_empty());
@@ -135,6 +140,7 @@ fn write_costs(text: &mut String, results: &Results) {
         ("limit", &results.limit),
         ("naive", &results.naive),
         ("drain", &results.drain),
+        ("recovery", &results.recovery),
         ("alone", &alone),
         ("pipeline", &pipeline),
     ];
@@ -215,6 +221,27 @@ fn write_accept(text: &mut String, levels: &[AcceptLevel]) {
         cells
     };
     table(text, &head, levels.iter().map(row));
+}
+
+fn write_overload(text: &mut String, run: Option<&OverloadRun>) {
+    let Some(one) = run else { return };
+    let words = format!(
+        "{} connections, each asking again as soon as it is answered; every answer is a 202 or a 503 \
+         with Retry-After. The capacity is that of 128 connections, in the five seconds before and \
+         the five seconds after.",
+        one.connections
+    );
+    heading(text, "Overload", &words);
+    let figures = [
+        ("capacity before, orders/s", one.capacity_before),
+        ("accepted meanwhile, orders/s", one.accepted),
+        ("refused meanwhile, orders/s", one.refused),
+        ("capacity after, orders/s", one.capacity_after),
+        ("memory grown by, MB", one.grown_mb),
+    ];
+    let rows = figures.into_iter();
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), figure(value)]);
+    table(text, &["", "measured"], rows);
 }
 
 fn write_pipeline(text: &mut String, runs: &[PipelineRun]) {

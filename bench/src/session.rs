@@ -1,8 +1,8 @@
 //! One run of the bench: the stack comes up, everything is measured in turn, the stack goes down.
 //!
 //! What runs with all services comes first, while the follower has nothing to catch up with. Then
-//! `limit`, `naive` and `drain` take turns, so that a machine that slows down does so for all three.
-//! `accept` comes last: nobody works off what it leaves on Kafka.
+//! `limit`, `naive`, `drain` and `recovery` take turns, so that a machine that slows down does so for all.
+//! `accept` and `overload` come last: nobody works off what they leave on Kafka.
 
 use anyhow::Result;
 use stack::{ServerName, Stack};
@@ -10,10 +10,12 @@ use stack::{ServerName, Stack};
 use crate::accounts::Accounts;
 use crate::cpu::CpuMeter;
 use crate::limit_schema::RawStores;
-use crate::measured::{AcceptLevel, AloneRun, PeakMemory, PipelineRun, Run};
+use crate::measured::{AcceptLevel, AloneRun, OverloadRun, PeakMemory, PipelineRun, Run};
 use crate::plan::{Measurement, Plan, Sizes};
 use crate::samples::figure;
-use crate::{accept, alone, bench_stack, drain, limit, machine, naive, pipeline, say};
+use crate::{
+    accept, alone, bench_stack, drain, limit, machine, naive, overload, pipeline, recovery, say,
+};
 
 /// What a token of the bench may do.
 const SCOPES: [&str; 4] = [
@@ -35,10 +37,14 @@ pub struct Results {
     pub naive: Vec<Run>,
     /// A backlog through the consumer.
     pub drain: Vec<Run>,
+    /// Orders in doubt, finished.
+    pub recovery: Vec<Run>,
     /// One order at a time through everything.
     pub alone: Vec<AloneRun>,
     /// The API's door beside the bare one.
     pub accept: Vec<AcceptLevel>,
+    /// More callers than places; once, as it takes long.
+    pub overload: Option<OverloadRun>,
     /// Accept to searchable.
     pub pipeline: Vec<PipelineRun>,
     /// The services' memory.
@@ -88,12 +94,8 @@ async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
     for _ in 0..plan.runs {
         raw_and_drain(plan, stack, client.as_ref(), sizes, &mut results).await?;
     }
-    if let Some(client) = client.filter(|_| plan.has(Measurement::Accept)) {
-        let Client { token, accounts } = client;
-        let peaks = &mut results.peaks;
-        let runs = plan.runs.into();
-        results.accept = accept::run(stack, &accounts, &token, runs, sizes.accept, peaks).await?;
-        peaks.stop(stack, ServerName::OrderApi).await?;
+    if let Some(client) = &client {
+        at_the_door(plan, stack, client, sizes, &mut results).await?;
     }
     Ok(results)
 }
@@ -141,7 +143,31 @@ async fn with_all_services(
     Ok(())
 }
 
-/// One turn of the three that are compared with each other.
+/// What the API does alone with Kafka.
+async fn at_the_door(
+    plan: &Plan,
+    stack: &Stack,
+    client: &Client,
+    sizes: Sizes,
+    results: &mut Results,
+) -> Result<()> {
+    let Client { token, accounts } = client;
+    let peaks = &mut results.peaks;
+    if plan.has(Measurement::Accept) {
+        let runs = plan.runs.into();
+        results.accept = accept::run(stack, accounts, token, runs, sizes.accept, peaks).await?;
+        peaks.stop(stack, ServerName::OrderApi).await?;
+    }
+    if plan.has(Measurement::Overload) {
+        let one = overload::run(stack, accounts, token, sizes.overload, peaks).await?;
+        results.overload = Some(one);
+        // Its memory stands beside it: thousands of connections are not what the service is held to.
+        stack.handle(ServerName::OrderApi).stop().await?;
+    }
+    Ok(())
+}
+
+/// One turn of those that are compared with each other.
 async fn raw_and_drain(
     plan: &Plan,
     stack: &Stack,
@@ -167,6 +193,12 @@ async fn raw_and_drain(
         let one = drain::run(stack, &client.accounts, sizes.drain, &mut results.peaks).await?;
         say(&format!("drain: {}/s", figure(one.rate())));
         results.drain.push(one);
+    }
+    if let Some(client) = client.filter(|_| plan.has(Measurement::Recovery)) {
+        let peaks = &mut results.peaks;
+        let one = recovery::run(stack, &client.accounts, sizes.recovery, peaks).await?;
+        say(&format!("recovery: {}/s", figure(one.rate())));
+        results.recovery.push(one);
     }
     Ok(())
 }
