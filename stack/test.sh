@@ -18,11 +18,22 @@ features=(--features consumer/failpoints)
 cargo build --locked --workspace --all-targets "${features[@]}"
 "$here/install.sh" "${CARGO_TARGET_DIR:-target}/debug" "$root"
 
+output=$root/log/tests.log
+
+# What failed and how, once more, where nobody has to search for it.
+tell_failures() {
+    [ -e "$output" ] || return 0
+    awk '/^---- .* stdout ----$/ { shown = 1; lines = 0; print "" }
+         /^failures:$/ || /^[Ss]tack backtrace:$/ { shown = 0 }
+         shown && lines++ < 20 || /didn.t exit successfully/' "$output" >&2
+}
+
 take_down() {
     status=$?
     trap - EXIT
     "$stack" --root "$root" down || true
     if [ "$status" != 0 ]; then
+        tell_failures
         echo "tests failed; the logs are in $root/log" >&2
     fi
     exit "$status"
@@ -34,4 +45,4 @@ trap 'exit 130' INT TERM
 . "$root/stack.env"
 HOLDFAST_TEST_STACK=$(cd "$root" && pwd)
 export HOLDFAST_TEST_STACK
-cargo test --locked --workspace --no-fail-fast "${features[@]}" "$@"
+cargo test --locked --workspace --no-fail-fast "${features[@]}" "$@" 2>&1 | tee "$output"

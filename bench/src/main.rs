@@ -77,13 +77,14 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
     if cfg!(debug_assertions) {
         say("this is a debug build: its figures mean nothing");
     }
-    let results = session::run(&plan).await?;
+    let mut results = session::Results::default();
+    let measured = session::run(&plan, &mut results).await;
     let text = report::text(&plan, &results);
     std::fs::write(&plan.report, &text)
         .with_context(|| format!("cannot write {}", plan.report.display()))?;
     println!("{text}");
     say(&format!("written to {}", plan.report.display()));
-    Ok(())
+    measured
 }
 
 /// A line for whoever waits.

@@ -61,10 +61,7 @@ pub async fn run(
         token,
         accounts,
     };
-    let mut few = callers.connect(ENOUGH).await?;
-    // The first window warms up.
-    callers.ask(&mut few, WINDOW / 5).await?;
-    let before = callers.capacity(&mut few).await?;
+    let before = callers.capacity().await?;
     let mut many = callers.connect(TOO_MANY).await?;
     callers.ask(&mut many, each / 10).await?;
     let begun_mb = peak_resident_mb(pid)?;
@@ -73,7 +70,7 @@ pub async fn run(
     let took = begun.elapsed().as_secs_f64();
     let grown_mb = peak_resident_mb(pid)? - begun_mb;
     drop(many);
-    let after = callers.capacity(&mut few).await?;
+    let after = callers.capacity().await?;
     let run = OverloadRun {
         connections: TOO_MANY,
         capacity_before: before,
@@ -97,10 +94,11 @@ impl Callers<'_> {
         Ok(connections)
     }
 
-    /// Acceptances per second of one window.
-    async fn capacity(&self, connections: &mut [Connection]) -> Result<f64> {
+    /// Acceptances per second of one window, from the opening of the connections on.
+    async fn capacity(&self) -> Result<f64> {
         let begun = Instant::now();
-        let told = self.ask(connections, WINDOW).await?;
+        let mut few = self.connect(ENOUGH).await?;
+        let told = self.ask(&mut few, WINDOW).await?;
         ensure!(told.refused == 0, "refused below the capacity");
         Ok(told.accepted as f64 / begun.elapsed().as_secs_f64())
     }

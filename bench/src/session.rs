@@ -57,18 +57,19 @@ struct Client {
     accounts: Accounts,
 }
 
-/// Brings the stack up, measures, and takes it down, also after a failure.
-pub async fn run(plan: &Plan) -> Result<Results> {
+/// Brings the stack up, measures, and takes it down, also after a failure: what was measured by then
+/// stays in `results`.
+pub async fn run(plan: &Plan, results: &mut Results) -> Result<()> {
     let stack = bench_stack::empty(&plan.root).await?;
-    let results = tokio::select! {
-        results = measure(plan, &stack) => results,
+    let measured = tokio::select! {
+        measured = measure(plan, &stack, results) => measured,
         _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
     bench_stack::down(&stack).await?;
-    results
+    measured
 }
 
-async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
+async fn measure(plan: &Plan, stack: &Stack, results: &mut Results) -> Result<()> {
     let sizes = plan.sizes();
     let servers: &[ServerName] = if plan.needs_services() {
         &ServerName::SERVERS
@@ -76,28 +77,25 @@ async fn measure(plan: &Plan, stack: &Stack) -> Result<Results> {
         &[ServerName::Mysql(0), ServerName::Mysql(1)]
     };
     bench_stack::start(stack, servers).await?;
-    let mut results = Results {
-        facts: machine::facts(stack).await,
-        ..Results::default()
-    };
+    results.facts = machine::facts(stack).await;
     let client = if plan.needs_services() {
         Some(meet(stack, sizes.payers).await?)
     } else {
         None
     };
     if let Some(client) = &client {
-        with_all_services(plan, stack, client, sizes, &mut results).await?;
+        with_all_services(plan, stack, client, sizes, results).await?;
         for name in ServerName::SERVICES {
             results.peaks.stop(stack, name).await?;
         }
     }
     for _ in 0..plan.runs {
-        raw_and_drain(plan, stack, client.as_ref(), sizes, &mut results).await?;
+        raw_and_drain(plan, stack, client.as_ref(), sizes, results).await?;
     }
     if let Some(client) = &client {
-        at_the_door(plan, stack, client, sizes, &mut results).await?;
+        at_the_door(plan, stack, client, sizes, results).await?;
     }
-    Ok(results)
+    Ok(())
 }
 
 /// Sets the stack up for our services and opens the accounts.

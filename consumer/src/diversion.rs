@@ -71,7 +71,7 @@ impl Worker {
             return;
         }
         self.moved_at = now;
-        let taken = self.settings.parked_kib_max as usize - self.parking.available_permits();
+        let taken = self.parking_taken_kib();
         let crowded = taken * 2 > self.settings.parked_kib_max as usize;
         let long = Duration::from_millis(self.settings.retry_topic_after_ms);
         let before = if crowded {
@@ -85,6 +85,10 @@ impl Worker {
         for (attempts, work) in moving {
             self.send_over_retry(work, attempts);
         }
+    }
+
+    fn parking_taken_kib(&self) -> usize {
+        self.settings.parked_kib_max as usize - self.parking.available_permits()
     }
 
     /// When it has to be looked again for what moves.
@@ -133,11 +137,14 @@ impl Worker {
         }
     }
 
-    pub(crate) fn measure_detours(&mut self) {
+    pub(crate) fn measure_queues(&mut self) {
         if self.measured_at.elapsed() < MEASURE {
             return;
         }
         self.measured_at = Instant::now();
+        meters::room_taken("read", self.stream.room_taken_kib());
+        meters::room_taken("parked", self.parking_taken_kib());
+        meters::room_taken("returned", self.retry.room_taken_kib());
         meters::retry_oldest(self.partitions.oldest_returned_ms());
         for (partition, shard, detour) in self.partitions.detours() {
             meters::retry_lag(partition, shard.0, detour.unfinished());

@@ -33,6 +33,7 @@ pub mod partitions;
 mod partitions_tests;
 pub mod record;
 mod retry_poller;
+mod retry_rooms;
 pub mod retry_stream;
 pub mod retry_topic;
 pub mod settings;

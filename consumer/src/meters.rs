@@ -52,6 +52,12 @@ pub fn in_hand(partitions: usize, open: usize, parked_orders: usize, shut_shards
     gauge!("consumer_shut_shards").set(shut_shards as f64);
 }
 
+/// KiB of records without an outcome: `read` from the commands, `parked` of these, `returned` from the
+/// retry topic. The settings `worker.*_kib_max` bound each.
+pub fn room_taken(of: &'static str, kib: usize) {
+    gauge!("consumer_room_taken_kib", "of" => of).set(kib as f64);
+}
+
 /// Records held for a newer consumer. An alarm: nobody of this version ever takes them.
 pub fn newer_schema(records: usize) {
     gauge!("consumer_newer_schema_records").set(records as f64);

@@ -5,6 +5,7 @@
 //! shard notices. Nothing of it is read, nor asked for, until some of them have ended.
 
 use crate::record::{Place, Record, Source};
+use crate::retry_rooms::RetryRooms;
 use crate::retry_stream::{Change, Context, Returned, offset_list};
 use crate::retry_topic::RetryParts;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -15,7 +16,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 /// How long a poll waits for something; also how soon a change of what is ours is noticed.
@@ -37,8 +37,7 @@ pub(crate) struct Poller {
     /// Ours too, but it is not known yet where their parts stand.
     unknown: BTreeMap<i32, u64>,
     ask_at: Option<Instant>,
-    rooms: Vec<Arc<Semaphore>>,
-    room_kib_max: u32,
+    rooms: RetryRooms,
     /// Records read for which their shard has no room; its parts are paused meanwhile.
     held: BTreeMap<ShardId, Held>,
 }
@@ -55,9 +54,8 @@ impl Poller {
         topic: String,
         parts: RetryParts,
         changed: Receiver<Change>,
-        room_kib_max: u32,
+        rooms: RetryRooms,
     ) -> Self {
-        let rooms = (0..parts.shards).map(|_| Semaphore::new(room_kib_max as usize));
         Self {
             consumer,
             topic,
@@ -66,8 +64,7 @@ impl Poller {
             ours: BTreeMap::new(),
             unknown: BTreeMap::new(),
             ask_at: None,
-            rooms: rooms.map(Arc::new).collect(),
-            room_kib_max,
+            rooms,
             held: BTreeMap::new(),
         }
     }
@@ -186,7 +183,7 @@ impl Poller {
     fn offer(&mut self, shard: ShardId, record: Record) {
         if let Some(held) = self.held.get_mut(&shard) {
             held.records.push_back(record);
-        } else if let Some(room) = self.room_for(shard, &record) {
+        } else if let Some(room) = self.rooms.take(shard, &record) {
             self.consumer.context().tell(Returned::Record(record, room));
         } else {
             let held = Held {
@@ -198,21 +195,13 @@ impl Poller {
         }
     }
 
-    fn room_for(&self, shard: ShardId, record: &Record) -> Option<OwnedSemaphorePermit> {
-        let size = record.size_kib().min(self.room_kib_max);
-        let room = self.rooms.get(usize::from(shard.0))?;
-        room.clone().try_acquire_many_owned(size).ok()
-    }
-
     /// Hands out what was held, once there is much room, or some for long; then its shard's parts
     /// are read again. Pausing throws away what was fetched ahead, so it is not done often.
     fn send_held(&mut self) {
         for (shard, mut held) in std::mem::take(&mut self.held) {
-            let free = self.rooms.get(usize::from(shard.0));
-            let free = free.map_or(0, |room| room.available_permits());
-            if free >= self.room_kib_max as usize / 2 || held.since.elapsed() > PAUSE {
+            if self.rooms.has_much(shard) || held.since.elapsed() > PAUSE {
                 while let Some(record) = held.records.pop_front() {
-                    let Some(room) = self.room_for(shard, &record) else {
+                    let Some(room) = self.rooms.take(shard, &record) else {
                         held.records.push_front(record);
                         break;
                     };

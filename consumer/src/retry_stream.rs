@@ -7,6 +7,7 @@
 use crate::detours::PartOffset;
 use crate::record::Record;
 use crate::retry_poller::Poller;
+use crate::retry_rooms::RetryRooms;
 use crate::retry_topic::RetryParts;
 use crate::settings::WorkerSettings;
 use crate::stream::client_config;
@@ -59,6 +60,7 @@ pub struct RetryStream {
     parts: RetryParts,
     events: UnboundedReceiver<Returned>,
     changes: Sender<Change>,
+    rooms: RetryRooms,
     /// Weak, so that the polling thread is the one to close the consumer.
     consumer: Weak<BaseConsumer<Context>>,
     stop: CancellationToken,
@@ -87,8 +89,8 @@ impl RetryStream {
         let consumer: Arc<BaseConsumer<Context>> = Arc::new(config.create_with_context(context)?);
         let stop = CancellationToken::new();
         let (stopped, weak) = (stop.clone(), Arc::downgrade(&consumer));
-        let room_kib_max = settings.retry_room_kib_max;
-        let poller = Poller::new(consumer, topic.clone(), parts, changed, room_kib_max);
+        let rooms = RetryRooms::new(parts.shards, settings.retry_room_kib_max);
+        let poller = Poller::new(consumer, topic.clone(), parts, changed, rooms.clone());
         std::thread::Builder::new()
             .name("kafka-retry".to_owned())
             .spawn(move || poller.run(&stopped))
@@ -98,6 +100,7 @@ impl RetryStream {
             parts,
             events,
             changes,
+            rooms,
             consumer: weak,
             stop,
         })
@@ -111,6 +114,11 @@ impl RetryStream {
     /// The next event, if one is there.
     pub fn next_if_there(&mut self) -> Option<Returned> {
         self.events.try_recv().ok()
+    }
+
+    /// KiB of records that came back and have no outcome yet.
+    pub fn room_taken_kib(&self) -> usize {
+        self.rooms.taken_kib()
     }
 
     /// From now on the parts beside this partition are ours.

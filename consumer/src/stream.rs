@@ -34,6 +34,8 @@ pub struct Stream {
     events: UnboundedReceiver<Event>,
     /// Weak, so that the polling thread is the one to close the consumer.
     consumer: Weak<BaseConsumer<Group>>,
+    room: Arc<Semaphore>,
+    room_kib_max: u32,
     stop: CancellationToken,
 }
 
@@ -49,15 +51,18 @@ impl Stream {
         consumer.subscribe(&[&topic])?;
         let consumer = Arc::new(consumer);
         let stop = CancellationToken::new();
+        let room = Arc::new(Semaphore::new(settings.room_kib_max as usize));
         let stream = Self {
             topic,
             events,
             consumer: Arc::downgrade(&consumer),
+            room: Arc::clone(&room),
+            room_kib_max: settings.room_kib_max,
             stop: stop.clone(),
         };
         let poller = Poller {
             consumer,
-            room: Arc::new(Semaphore::new(settings.room_kib_max as usize)),
+            room,
             room_kib_max: settings.room_kib_max,
             stall: Duration::from_millis(settings.stall_ms),
             runtime: Handle::current(),
@@ -90,6 +95,11 @@ impl Stream {
         if let Err(error) = consumer.commit(&list, CommitMode::Async) {
             tracing::warn!(%error, "A commit of offsets could not be started.");
         }
+    }
+
+    /// KiB of records that were read and have no outcome yet.
+    pub fn room_taken_kib(&self) -> usize {
+        self.room_kib_max as usize - self.room.available_permits()
     }
 
     /// Leaves the group: revokes what is assigned, as a rebalance would, then ends.

@@ -212,7 +212,7 @@ impl Worker {
     }
 
     fn measure(&mut self) {
-        self.measure_detours();
+        self.measure_queues();
         meters::newer_schema(self.newer.len());
         meters::in_hand(
             self.partitions.count(),

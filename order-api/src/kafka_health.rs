@@ -67,6 +67,7 @@ impl KafkaHealth {
 
 impl ClientContext for KafkaHealth {
     fn stats(&self, statistics: Statistics) {
+        metrics::gauge!("order_api_producer_queue_records").set(statistics.msg_cnt as f64);
         let up = |state: &str| matches!(state, "UP" | "UPDATE");
         self.set_connected(statistics.brokers.values().any(|b| up(&b.state)));
     }

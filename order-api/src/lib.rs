@@ -18,6 +18,7 @@ mod outcome_wait;
 mod prefer;
 mod problem;
 mod problem_kind;
+mod queues;
 mod remembered;
 mod request_context;
 mod router;

@@ -1,9 +1,9 @@
 //! The listener: connections within limits, HTTP/1 and HTTP/2, and an orderly end.
 
-use crate::kafka_health;
 use crate::router::router;
 use crate::settings::{HttpSettings, Settings};
 use crate::state::App;
+use crate::{kafka_health, queues};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// How long accepting pauses when the process is out of file descriptors.
@@ -93,6 +92,7 @@ fn spawn_background(app: &App) -> CancellationToken {
         app.readiness.clone(),
         stop.clone(),
     ));
+    tokio::spawn(queues::tell(app.clone(), stop.clone()));
     let outcomes = app.outcomes.clone();
     tokio::spawn(outcomes.listen(settings.redis.clone(), stop.clone()));
     stop
@@ -107,12 +107,11 @@ async fn accept_until_stopped(
     let builder = connection_builder(http);
     let router = router(app.clone());
     let connections = GracefulShutdown::new();
-    let places = Arc::new(Semaphore::new(http.connections_max));
     let stopped = stop_after_notice(app, stop);
     tokio::pin!(stopped);
     loop {
         let next = async {
-            let place = Arc::clone(&places).acquire_owned().await;
+            let place = Arc::clone(&app.connections).acquire_owned().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {

@@ -37,6 +37,7 @@ pub(crate) struct Handles {
     pub(crate) outcomes: OutcomeWait,
     pub(crate) search: SearchClient,
     pub(crate) readiness: Readiness,
+    pub(crate) connections: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) waiting_requests: Semaphore,
     /// What must end before the process does.
@@ -75,6 +76,7 @@ impl App {
             outcomes: OutcomeWait::new(instance, &settings.waiting),
             search: SearchClient::new(&settings.search, keep_alive_s, &order_shards)?,
             readiness: Readiness::waiting_for(&["kafka"]),
+            connections: Arc::new(Semaphore::new(http.connections_max)),
             requests: Semaphore::new(http.requests_max),
             waiting_requests: Semaphore::new(http.waiting_requests_max),
             tasks: TaskTracker::new(),

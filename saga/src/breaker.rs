@@ -1,7 +1,7 @@
 //! Leaves a shard alone after it did not answer, so that batches wait for a dead server once and
 //! not in every round. Whether it is back is found out by a probe beside them.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 /// One shard's breaker.
@@ -10,39 +10,44 @@ pub(crate) struct Breaker {
     state: Mutex<BreakerState>,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
 enum BreakerState {
     /// It answers.
     #[default]
     Closed,
-    /// It did not answer: nobody goes there before this time.
-    Resting { until: Instant },
+    /// It did not answer, for this cause: nobody goes there before this time.
+    Resting { until: Instant, cause: Arc<str> },
     /// A probe has gone to see.
-    Probing,
+    Probing { cause: Arc<str> },
 }
 
-/// Whether a set may go to the shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Whether a set may go to the shard; if not, for what cause the shard did not answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Admission {
     /// It may.
     Go,
     /// It may not.
-    Refused,
+    Refused(Arc<str>),
     /// It may not; whoever is told so sends the probe.
-    SendProbe,
+    SendProbe(Arc<str>),
 }
 
 impl Breaker {
     /// Whether a set may go to the shard now. Whoever goes tells how it went.
     pub(crate) fn admission(&self, now: Instant) -> Admission {
         let mut state = self.lock();
-        match *state {
+        match &*state {
             BreakerState::Closed => Admission::Go,
-            BreakerState::Resting { until } if now >= until => {
-                *state = BreakerState::Probing;
-                Admission::SendProbe
+            BreakerState::Resting { until, cause } if now >= *until => {
+                let cause = cause.clone();
+                *state = BreakerState::Probing {
+                    cause: cause.clone(),
+                };
+                Admission::SendProbe(cause)
             }
-            BreakerState::Resting { .. } | BreakerState::Probing => Admission::Refused,
+            BreakerState::Resting { cause, .. } | BreakerState::Probing { cause } => {
+                Admission::Refused(cause.clone())
+            }
         }
     }
 
@@ -52,8 +57,12 @@ impl Breaker {
     }
 
     /// The shard did not answer. Tells whether that is news.
-    pub(crate) fn failed(&self, until: Instant) -> bool {
-        let was = std::mem::replace(&mut *self.lock(), BreakerState::Resting { until });
+    pub(crate) fn failed(&self, until: Instant, cause: &str) -> bool {
+        let resting = BreakerState::Resting {
+            until,
+            cause: cause.into(),
+        };
+        let was = std::mem::replace(&mut *self.lock(), resting);
         was == BreakerState::Closed
     }
 
@@ -68,31 +77,41 @@ mod tests {
     use std::time::Duration;
 
     const REST: Duration = Duration::from_millis(500);
+    const CAUSE: &str = "connection refused";
 
     #[test]
     fn a_resting_shard_is_probed_once_when_its_rest_is_over() {
         let (breaker, now) = (Breaker::default(), Instant::now());
         assert_eq!(breaker.admission(now), Admission::Go);
-        assert!(breaker.failed(now + REST));
-        assert_eq!(breaker.admission(now), Admission::Refused);
-        assert_eq!(breaker.admission(now + REST), Admission::SendProbe);
-        assert_eq!(breaker.admission(now + REST), Admission::Refused);
+        assert!(breaker.failed(now + REST, CAUSE));
+        assert_eq!(breaker.admission(now), Admission::Refused(CAUSE.into()));
+        assert_eq!(
+            breaker.admission(now + REST),
+            Admission::SendProbe(CAUSE.into())
+        );
+        assert_eq!(
+            breaker.admission(now + REST),
+            Admission::Refused(CAUSE.into())
+        );
     }
 
     #[test]
     fn a_probe_that_failed_is_followed_by_another_rest() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.failed(now);
-        assert_eq!(breaker.admission(now), Admission::SendProbe);
-        assert!(!breaker.failed(now + REST));
-        assert_eq!(breaker.admission(now), Admission::Refused);
-        assert_eq!(breaker.admission(now + REST), Admission::SendProbe);
+        breaker.failed(now, CAUSE);
+        assert_eq!(breaker.admission(now), Admission::SendProbe(CAUSE.into()));
+        assert!(!breaker.failed(now + REST, CAUSE));
+        assert_eq!(breaker.admission(now), Admission::Refused(CAUSE.into()));
+        assert_eq!(
+            breaker.admission(now + REST),
+            Admission::SendProbe(CAUSE.into())
+        );
     }
 
     #[test]
     fn an_answer_opens_the_way() {
         let (breaker, now) = (Breaker::default(), Instant::now());
-        breaker.failed(now + REST);
+        breaker.failed(now + REST, CAUSE);
         assert!(breaker.answered());
         assert_eq!(breaker.admission(now), Admission::Go);
         assert!(!breaker.answered());

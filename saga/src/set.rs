@@ -140,13 +140,14 @@ impl SetRunner {
         lock_wait: LockWait,
     ) -> Result<Vec<O::Answer>, RangeFault> {
         let (shard, breaker) = (self.shards.get(id), &self.breakers[usize::from(id.0)]);
+        let left_alone =
+            |cause: Arc<str>| RangeFault::Shard(format!("{} does not answer: {cause}", shard.name));
         match breaker.admission(Instant::now()) {
             Admission::Go => {}
-            admission @ (Admission::Refused | Admission::SendProbe) => {
-                if admission == Admission::SendProbe {
-                    tokio::spawn(probe(shard.clone(), breaker.clone(), self.settings.clone()));
-                }
-                return Err(RangeFault::Shard(format!("{} does not answer", shard.name)));
+            Admission::Refused(cause) => return Err(left_alone(cause)),
+            Admission::SendProbe(cause) => {
+                tokio::spawn(probe(shard.clone(), breaker.clone(), self.settings.clone()));
+                return Err(left_alone(cause));
             }
         }
         let patience = Patience {
@@ -249,7 +250,7 @@ fn tell_breaker(
     if let Some(fault) = away {
         let rest = Duration::from_millis(settings.shard_rest_ms);
         let rest = rest.mul_f64(1.0 - rand::random::<f64>() / 2.0);
-        if breaker.failed(Instant::now() + rest) {
+        if breaker.failed(Instant::now() + rest, &fault.to_string()) {
             tracing::warn!(shard = %shard.name, cause = %fault, "shard does not answer");
         }
     } else if breaker.answered() {
