@@ -1,6 +1,6 @@
 //! What every transaction log must pass.
 
-use super::log_checks::Kit;
+use super::log_kit::Kit;
 use super::{Broken, named};
 use crate::set::SetRunner;
 use crate::{CoordinatorSettings, Reason, Shards, TransactionLog};

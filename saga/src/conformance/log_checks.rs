@@ -1,25 +1,11 @@
 //! The checks of a log.
 
 use super::log::Harness;
+use super::log_kit::{Kit, LEASE};
 use super::{Checked, expect};
-use crate::operations::{Begin, Claim, CountStuck, Decide, End, PageSize, Postpone, ToDecide};
-use crate::set::{SetFault, SetOperation, SetRunner};
-use crate::{
-    Begun, Claimed, Decision, Ending, Outcome, Postponement, Reason, State, TransactionLog,
-    Verdict, Xid,
-};
+use crate::{Begun, Claimed, Outcome, Reason, State, TransactionLog, Verdict, Xid};
 use std::collections::HashSet;
 use std::time::Duration;
-
-type Record<H> = <<H as Harness>::Log as TransactionLog>::Record;
-
-/// A harness with what runs its operations.
-pub(super) struct Kit<'a, H: Harness> {
-    pub(super) harness: &'a H,
-    pub(super) runner: SetRunner,
-}
-
-const LEASE: Duration = Duration::from_secs(600);
 
 impl<H: Harness> Kit<'_, H> {
     pub(super) async fn begins_once(&self) -> Checked {
@@ -225,117 +211,6 @@ impl<H: Harness> Kit<'_, H> {
         self.postpone(&records, Duration::ZERO).await?;
         tokio::time::sleep(Duration::from_millis(20)).await;
         expect("due after their end", self.claim(10).await?.len(), 0)
-    }
-
-    fn xid(&self, record: &Record<H>) -> Xid {
-        self.harness.log().xid(record)
-    }
-
-    async fn begin(&self, records: &[Record<H>]) -> Result<Vec<Begun>, String> {
-        self.run(&Begin(self.harness.log()), records, records).await
-    }
-
-    /// Decides, and reads where it stands then.
-    async fn decide(&self, records: &[Record<H>], verdict: Verdict) -> Result<Vec<Begun>, String> {
-        let to_decide = |(record, of): (usize, &Record<H>)| ToDecide {
-            record,
-            decision: Some(Decision {
-                xid: self.xid(of),
-                verdict,
-            }),
-        };
-        let items: Vec<ToDecide> = records.iter().enumerate().map(to_decide).collect();
-        self.run(
-            &Decide {
-                log: self.harness.log(),
-                records,
-            },
-            records,
-            &items,
-        )
-        .await
-    }
-
-    async fn end(&self, records: &[Record<H>], outcome: Outcome) -> Result<Vec<State>, String> {
-        let ending = |record: &Record<H>| Ending {
-            xid: self.xid(record),
-            outcome,
-        };
-        let items: Vec<Ending> = records.iter().map(ending).collect();
-        self.run(&End(self.harness.log()), records, &items).await
-    }
-
-    /// Ends what is still open, so that the next check starts alone.
-    async fn finish(&self, records: &[Record<H>]) -> Checked {
-        self.decide(records, Verdict::Confirm).await?;
-        self.end(records, Outcome::Confirmed).await?;
-        self.end(records, Outcome::Cancelled).await.map(drop)
-    }
-
-    async fn postpone(&self, records: &[Record<H>], delay: Duration) -> Checked {
-        let of = |record: &Record<H>| {
-            let cause = "a check ".repeat(100);
-            Postponement {
-                xid: self.xid(record),
-                delay,
-                cause,
-            }
-        };
-        let items: Vec<Postponement> = records.iter().map(of).collect();
-        self.run(&Postpone(self.harness.log()), records, &items)
-            .await
-            .map(drop)
-    }
-
-    async fn claim(&self, limit: u32) -> Result<Vec<Claimed<Record<H>>>, String> {
-        let log = self.harness.log();
-        let mut claimed = Vec::new();
-        for shard in log.shards() {
-            let size = [PageSize {
-                limit,
-                lease: LEASE,
-            }];
-            let pages = self.runner.run(shard, &Claim { log, shard }, &size).await;
-            for page in pages {
-                claimed.extend(page.map_err(|fault| fault.to_string())?);
-            }
-        }
-        Ok(claimed)
-    }
-
-    async fn count(&self, attempts: u32, rows_max: u32) -> Result<u64, String> {
-        let log = self.harness.log();
-        let mut count = 0;
-        for shard in log.shards() {
-            let operation = CountStuck {
-                log,
-                shard,
-                rows_max,
-            };
-            for counted in self.runner.run(shard, &operation, &[attempts]).await {
-                count += counted.map_err(|fault| fault.to_string())?;
-            }
-        }
-        Ok(count)
-    }
-
-    async fn run<O: SetOperation>(
-        &self,
-        operation: &O,
-        records: &[Record<H>],
-        items: &[O::Item],
-    ) -> Result<Vec<O::Answer>, String> {
-        let Some(first) = records.first() else {
-            return Ok(Vec::new());
-        };
-        let answers = self
-            .runner
-            .run(self.harness.log().shard(first), operation, items)
-            .await;
-        answers
-            .into_iter()
-            .collect::<Result<_, SetFault>>()
-            .map_err(|fault| fault.to_string())
     }
 }
 

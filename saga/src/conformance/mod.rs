@@ -9,6 +9,7 @@ pub mod participant;
 mod bench;
 mod engine_checks;
 mod log_checks;
+mod log_kit;
 mod participant_checks;
 
 /// A check that did not pass: its name and what was seen.
