@@ -16,17 +16,25 @@ async fn end_sessions(own: &Own, account: AccountId) {
     let name = own.routing().account_shard(account);
     let url = &own.settings.account_shards[usize::from(name.index)];
     let mut conn = MySqlConnection::connect(url).await.unwrap();
-    let sessions = sqlx::query_scalar(
-        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
-         WHERE db = DATABASE() AND id <> CONNECTION_ID()",
-    );
-    let sessions: Vec<i64> = sessions.fetch_all(&mut conn).await.unwrap();
-    for session in sessions {
+    for session in sessions(&mut conn).await {
         let kill = AssertSqlSafe(format!("KILL {session}"));
         // It may be gone by itself.
         let _ = conn.execute(kill).await;
     }
     conn.close().await.unwrap();
+}
+
+async fn sessions(conn: &mut MySqlConnection) -> Vec<i64> {
+    loop {
+        let sessions = sqlx::query_scalar(
+            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist
+             WHERE db = DATABASE() AND id <> CONNECTION_ID()",
+        );
+        // It fails while some other test's statement is no UTF-8.
+        if let Ok(sessions) = sessions.fetch_all(&mut *conn).await {
+            return sessions;
+        }
+    }
 }
 
 /// However the pool looks after its connections meanwhile: it once made them seem freshly used.
