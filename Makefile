@@ -50,8 +50,8 @@ lint: toolchain ## Check formatting, clippy, and licences where cargo-deny is th
 bench: up ## Measure throughput and latency; writes bench/report.md
 	. $(LOCAL)/stack.env; $(CARGO_TARGET_DIR)/release/holdfast-bench
 
-catalogue: fetch toolchain testing ## Run the whole catalogue of faults, one after the other
-	stack/test.sh $(TEST_ROOT) --test chaos -- --include-ignored --nocapture
+catalogue: fetch toolchain testing ## Run the catalogue of faults alone and at full length
+	CHAOS_FULL=1 stack/test.sh $(TEST_ROOT) --test chaos -- --nocapture
 
 chaos: fetch testing binaries ## Break everything at random under load, then check the books (DURATION=120 SEED=n)
 	stack/install.sh $(CARGO_TARGET_DIR)/release $(CHAOS_ROOT)

@@ -7,6 +7,9 @@ use holdfast_tests::{Load, LoadSettings, Pipeline};
 use std::time::Duration;
 use tokio::time::sleep;
 
+/// What a worker began is another's after this, in the place of 30 s.
+const SHORT_LEASE: (&str, &str) = ("HOLDFAST__ORDERS__LEASE_MS", "8000");
+
 async fn another_finishes_what_died(point: &str) -> Result<()> {
     let pipeline = Pipeline::up().await?;
     let consumer = pipeline.stack.server("consumer")?;
@@ -17,11 +20,12 @@ async fn another_finishes_what_died(point: &str) -> Result<()> {
         ..LoadSettings::default()
     };
     let load = Load::start(&pipeline, settings).await?;
-    pipeline.give_services_more(&[("HOLDFAST_FAULTS", &format!("{point}=abort"))])?;
+    let death = format!("{point}=abort");
+    pipeline.give_services_more(&[("HOLDFAST_FAULTS", &death), SHORT_LEASE])?;
     consumer.launch().await?;
     for _ in 0..300 {
         if consumer.pid().is_none() {
-            pipeline.give_services_more(&[])?;
+            pipeline.give_services_more(&[SHORT_LEASE])?;
             pipeline.stack.server("consumer-2")?.start().await?;
             let figures = load.finish(&pipeline).await?;
             assert!(figures.paid > 0 && figures.cancelled > 0, "{figures:?}");

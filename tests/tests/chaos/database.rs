@@ -15,7 +15,6 @@ const WORKER: ServerName = ServerName::Consumer(1);
 /// 33. Somebody else locks the accounts in the other order, and with so much to undo that the
 /// engine's own transactions are the ones that give way.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn deadlocks_with_a_stranger_lose_nothing() -> Result<()> {
     live(async |live| {
         let load = live.load_of(800, 0).await?;
@@ -110,7 +109,6 @@ async fn lock_backwards(
 
 /// 33. Somebody else holds the accounts longer than a statement waits for them.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn lock_time_outs_lose_nothing() -> Result<()> {
     live(async |live| {
         let impatient = ("HOLDFAST__STORES__LOCK_WAIT_TIMEOUT_S", "1");
@@ -147,7 +145,6 @@ async fn lock_time_outs_lose_nothing() -> Result<()> {
 
 /// 33. Connections break wherever they are: before the server took a COMMIT, and after it.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn connections_cut_around_the_commit_lose_nothing() -> Result<()> {
     live(async |live| {
         let network = live.behind_proxies(&[WORKER]).await?;
@@ -180,7 +177,6 @@ async fn connections_cut_around_the_commit_lose_nothing() -> Result<()> {
 
 /// 34. A server lets nobody in any more, and has thrown out whoever was.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_database_with_too_many_connections_is_waited_for() -> Result<()> {
     live(async |live| {
         let load = live.endless_load().await?;
@@ -210,7 +206,6 @@ async fn a_database_with_too_many_connections_is_waited_for() -> Result<()> {
 /// 35. Ten thousand orders of one payer to one payee (two thousand where time is short) at once,
 /// and somebody else's meanwhile: each of these ends within ten seconds of its submission.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_hot_payer_and_a_hot_payee_starve_nobody() -> Result<()> {
     live(async |live| {
         let orders = if at_full_length() { 10_000 } else { 2_000 };
@@ -277,7 +272,6 @@ async fn others_meanwhile(live: &crate::live::Live, count: usize) -> Result<Dura
 
 /// 36. Both primaries restart in order, one after the other; no service has to be started again.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orderly_restarts_of_the_primaries_lose_nothing() -> Result<()> {
     live(async |live| {
         let load = live.endless_load().await?;

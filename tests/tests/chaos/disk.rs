@@ -91,7 +91,6 @@ fn run(program: &str, args: &[&str]) -> Result<String> {
 /// 34. The disk of a server is full for a while. MySQL then waits at its commits, and looks for room
 /// once a minute: so whoever made room kills it, as an operator in a hurry would.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_database_with_a_full_disk_is_waited_for() -> Result<()> {
     live(async |live| {
         let server = live.handle(SERVER);

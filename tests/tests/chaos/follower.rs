@@ -34,7 +34,6 @@ impl Live {
 /// 41. Nobody reaches Elasticsearch for ten seconds (a minute at full length): money flows, search
 /// says that it cannot answer, and then shows everything.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn search_catches_up_after_elasticsearch_was_away() -> Result<()> {
     live(async |live| {
         let network = live
@@ -61,7 +60,6 @@ async fn search_catches_up_after_elasticsearch_was_away() -> Result<()> {
 
 /// 41. Elasticsearch answers each document with 429, as it does when its disk is nearly full.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn documents_answered_with_429_are_written_later() -> Result<()> {
     live(async |live| {
         let load = live.endless_load().await?;
@@ -87,7 +85,6 @@ async fn documents_answered_with_429_are_written_later() -> Result<()> {
 
 /// 41. Elasticsearch is killed in the middle of bulks.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn search_is_right_after_elasticsearch_died_in_mid_bulk() -> Result<()> {
     live(async |live| {
         let load = live.load_of(usize::MAX, 5).await?;
@@ -104,7 +101,6 @@ async fn search_is_right_after_elasticsearch_died_in_mid_bulk() -> Result<()> {
 
 /// 42. The follower is killed ten times, at random moments; nothing that search shows goes back.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_follower_killed_ten_times_takes_nothing_back() -> Result<()> {
     live(async |live| {
         let load = live.load_of(usize::MAX, 20).await?;
@@ -128,7 +124,6 @@ async fn a_follower_killed_ten_times_takes_nothing_back() -> Result<()> {
 /// 42. The follower's positions are set back: it reads everything since then a second time, with all
 /// its old versions, on top of the new ones.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn changes_that_come_again_take_nothing_back() -> Result<()> {
     live(async |live| {
         let load = live.load_of(400, 20).await?;

@@ -10,8 +10,6 @@ use tokio::time::sleep;
 
 const FIRST: ServerName = ServerName::Consumer(1);
 const SECOND: ServerName = ServerName::Consumer(2);
-/// The shortest that the broker allows, so that partitions move soon.
-const SHORT_SESSION: (&str, &str) = ("HOLDFAST__WORKER__SESSION_TIMEOUT_MS", "6000");
 /// A session that a sleeper left with rows locked is ended after this, in the place of 20 s.
 const SHORT_IDLE: (&str, &str) = ("HOLDFAST__STORES__IDLE_TIMEOUT_S", "4");
 const MOVED_WITHIN: Duration = Duration::from_secs(40);
@@ -35,7 +33,7 @@ impl Live {
     /// The first worker is asleep with its work half done. The second gets all of it and more, and
     /// then the first goes on where it was.
     async fn first_sleeps_while_its_partitions_move(&self, load: &Load) -> Result<()> {
-        self.workers_get(&[SHORT_SESSION])?;
+        self.workers_get(&[])?;
         self.handle(FIRST).pause()?;
         self.handle(SECOND).start().await?;
         self.second_has_everything().await?;
@@ -51,11 +49,10 @@ impl Live {
 /// 25. The partitions move after the SQL commit and before the offset commit: all of it is
 /// redelivered, and what the first worker then commits is too late.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_rebalance_between_sql_commit_and_offset_commit_does_nothing_twice() -> Result<()> {
     live(async |live| {
         let asleep = ("HOLDFAST_FAULTS", "before-offset-commit=1*sleep(6000)");
-        live.workers_get(&[SHORT_SESSION, asleep])?;
+        live.workers_get(&[asleep])?;
         live.restart(&[FIRST]).await?;
         let load = live.endless_load().await?;
         until(SOON, "something is committed by SQL", async || {
@@ -71,7 +68,6 @@ async fn a_rebalance_between_sql_commit_and_offset_commit_does_nothing_twice() -
 
 /// 25. Workers join and leave while every other commit of offsets is late.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn workers_that_come_and_go_before_offset_commits_do_nothing_twice() -> Result<()> {
     live(async |live| {
         live.workers_get(&[("HOLDFAST_FAULTS", "before-offset-commit=50%sleep(300)")])?;
@@ -93,10 +89,9 @@ async fn workers_that_come_and_go_before_offset_commits_do_nothing_twice() -> Re
 /// the server ends that session, another worker does the work, and the sleeper's own end comes to
 /// nothing.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_rebalance_before_the_sql_commit_does_nothing_twice() -> Result<()> {
     live(async |live| {
-        live.workers_get(&[SHORT_SESSION, SHORT_IDLE])?;
+        live.workers_get(&[SHORT_IDLE])?;
         live.restart(&[FIRST]).await?;
         let load = live.endless_load().await?;
         let mut locks = Vec::new();
@@ -142,10 +137,9 @@ async fn lock_all_accounts(
 /// 31. Databases that take 200 ms for an answer, and so seconds for an order, are no reason to lose partitions: orders go on
 /// ending, slowly, and nobody is thrown out of the group.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn slow_databases_cause_no_rebalance() -> Result<()> {
     live(async |live| {
-        live.workers_get(&[SHORT_SESSION])?;
+        live.workers_get(&[])?;
         let network = live.behind_proxies(&[FIRST]).await?;
         let load = live.endless_load().await?;
         let merchant = load.recorder.merchant.clone();

@@ -19,7 +19,6 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// 27. Every record twice and more, at once and much later, in any order.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_record_written_many_times_is_one_order() -> Result<()> {
     live(async |live| {
         let load = live.load_of(240, 20).await?;
@@ -50,7 +49,6 @@ async fn a_record_written_many_times_is_one_order() -> Result<()> {
 /// 28. Poison of each kind among good ones: a dead letter with its cause each, and the good ones flow.
 /// What only a newer consumer can read is no poison: it holds its offset, and nobody up.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn poison_of_each_kind_holds_nobody_up() -> Result<()> {
     live(async |live| {
         let shop = Merchant::open(&live.pipeline).await?;
@@ -153,7 +151,6 @@ async fn forget(live: &Live, log: &Log, good: &Written, held: (i32, i64)) -> Res
 /// 29. Without a broker an order is refused, with 503 `not_enqueued` and when to come again, and
 /// nothing comes of it.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn without_a_broker_an_order_is_refused_whole() -> Result<()> {
     live(async |live| {
         let load = live.load_of(160, 40).await?;
@@ -224,7 +221,6 @@ async fn refused_with(
 /// 29. A broker that takes everything and answers nothing: nobody knows, which is what is said, and
 /// the same request resolves it.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn a_silent_broker_leaves_an_order_unknown_until_it_is_repeated() -> Result<()> {
     live(async |live| {
         let network = live.behind_proxies(&[ServerName::OrderApi]).await?;
@@ -255,7 +251,6 @@ async fn a_silent_broker_leaves_an_order_unknown_until_it_is_repeated() -> Resul
 
 /// 30. The broker is killed ten times in mid-load, each time as soon as orders were taken again.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn ten_kills_of_the_broker_lose_nothing() -> Result<()> {
     live(async |live| {
         let load = live.endless_load().await?;

@@ -1,7 +1,7 @@
 //! 32: one of the two database servers is not well. Orders that touch it wait; the p99 of the others
 //! at most doubles; and once it is back nothing is stuck.
 
-use crate::live::{Live, live};
+use crate::live::{Live, at_full_length, live};
 use crate::neighbour::Neighbour;
 use anyhow::{Result, ensure};
 use holdfast_tests::Fault;
@@ -12,8 +12,14 @@ use tokio::time::sleep;
 
 const SICK: ServerName = ServerName::Mysql(0);
 
-/// What a machine that is busy with other things may add to a p99 of so few orders.
-const NOISE: Duration = Duration::from_millis(500);
+/// What a machine that is busy with other things may add to a p99 of so few orders. Who waits for a
+/// server that is not well waits for ten seconds and more.
+fn noise() -> Duration {
+    match at_full_length() {
+        true => Duration::from_millis(500),
+        false => Duration::from_secs(4),
+    }
+}
 
 /// How long an order may take that is in one batch with orders of the server as it falls: a set waits
 /// ten seconds for a shard, once, and two more for a connection, and then leaves it alone.
@@ -40,7 +46,7 @@ async fn others_are_not_held_up<T>(
     neighbour.finish(live).await?;
     ensure!(falling <= FALL, "INV-8: {falling:?} as the server fell");
     ensure!(
-        during <= before * 2 + NOISE,
+        during <= before * 2 + noise(),
         "INV-8: the p99 of the others went from {:?} to {:?}",
         before,
         during
@@ -50,7 +56,6 @@ async fn others_are_not_held_up<T>(
 
 /// 32, killed.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orders_elsewhere_go_on_while_a_database_is_killed() -> Result<()> {
     live(async |live| {
         let server = live.handle(SICK);
@@ -62,7 +67,6 @@ async fn orders_elsewhere_go_on_while_a_database_is_killed() -> Result<()> {
 
 /// 32, read-only.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orders_elsewhere_go_on_while_a_database_refuses_writes() -> Result<()> {
     live(async |live| {
         let fall = async || live.sql(SICK, "SET GLOBAL super_read_only = ON").await;
@@ -74,7 +78,6 @@ async fn orders_elsewhere_go_on_while_a_database_refuses_writes() -> Result<()> 
 
 /// 32, paused.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orders_elsewhere_go_on_while_a_database_hangs() -> Result<()> {
     live(async |live| {
         let server = live.handle(SICK);
@@ -86,7 +89,6 @@ async fn orders_elsewhere_go_on_while_a_database_hangs() -> Result<()> {
 
 /// 32, with its tables locked.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orders_elsewhere_go_on_while_the_tables_of_a_database_are_locked() -> Result<()> {
     live(async |live| {
         let fall = async || {
@@ -110,7 +112,6 @@ async fn orders_elsewhere_go_on_while_the_tables_of_a_database_are_locked() -> R
 
 /// 32, with its connections cut.
 #[tokio::test]
-#[ignore = "strikes the whole stack for long: `make catalogue` runs it"]
 async fn orders_elsewhere_go_on_while_a_database_drops_connections() -> Result<()> {
     live(async |live| {
         let services = [ServerName::OrderApi, ServerName::Consumer(1)];
