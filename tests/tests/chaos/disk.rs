@@ -44,12 +44,23 @@ impl SmallDisk {
         Ok(Some(disk))
     }
 
+    /// Tries again while the server takes what was free a moment ago.
     fn fill(&self) -> Result<()> {
+        let mut filled = self.try_to_fill();
+        for _ in 0..20 {
+            if filled.is_ok() {
+                break;
+            }
+            filled = self.try_to_fill();
+        }
+        filled
+    }
+
+    fn try_to_fill(&self) -> Result<()> {
         let free = run("df", &["--output=avail", "-k", path(&self.data)])?;
         let free: u64 = free.lines().last().context("df")?.trim().parse()?;
         let size = format!("{}K", free.saturating_sub(LEFT_KIB));
-        run("fallocate", &["-l", &size, path(&self.filler())])?;
-        Ok(())
+        run("fallocate", &["-l", &size, path(&self.filler())]).map(drop)
     }
 
     fn make_room(&self) -> Result<()> {
