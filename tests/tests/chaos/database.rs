@@ -203,13 +203,13 @@ async fn a_database_with_too_many_connections_is_waited_for() -> Result<()> {
     .await
 }
 
-/// 35. Ten thousand orders of one payer to one payee (two thousand where time is short) at once,
+/// 35. Ten thousand orders of one payer to one payee (a thousand where time is short) at once,
 /// and somebody else's meanwhile: each of these ends within ten seconds of its submission, or on a
 /// slow machine within half the time that all of it takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hot_payer_and_a_hot_payee_starve_nobody() -> Result<()> {
     live(async |live| {
-        let orders = if at_full_length() { 10_000 } else { 2_000 };
+        let orders = if at_full_length() { 10_000 } else { 960 };
         let hot = Merchant::open(&live.pipeline).await?;
         let asked = Asked {
             payer: hot.customer(100_000_000).await?,

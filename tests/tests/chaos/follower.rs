@@ -87,7 +87,7 @@ async fn documents_answered_with_429_are_written_later() -> Result<()> {
 #[tokio::test]
 async fn search_is_right_after_elasticsearch_died_in_mid_bulk() -> Result<()> {
     live(async |live| {
-        let load = live.load_of(usize::MAX, 20).await?;
+        let load = live.endless_load().await?;
         let bound = live.rng().random_range(700..1_700);
         sleep(Duration::from_millis(bound)).await;
         let search = live.handle(SEARCH);
