@@ -52,10 +52,17 @@ impl CpuMeter {
         Ok(Self { watched, at_start })
     }
 
-    /// Also counts a process that was born since, from its birth on.
-    pub fn watch_from_birth(&mut self, process: Watched) {
-        self.watched.push(process);
-        self.at_start.push(Duration::ZERO);
+    /// Starts a service, and watches it too, from its birth on.
+    pub async fn start_with_birth_of(stack: &Stack, name: ServerName) -> Result<Self> {
+        let mut meter = Self::start(stack, &[])?;
+        let service = stack.handle(name);
+        service.launch().await?;
+        if let Some(pid) = service.pid() {
+            let name = name.to_string();
+            meter.watched.push(Watched { name, pid });
+            meter.at_start.push(Duration::ZERO);
+        }
+        Ok(meter)
     }
 
     /// What each used since the start.

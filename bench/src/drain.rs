@@ -10,7 +10,7 @@ use stack::{ServerName, Stack};
 
 use crate::accounts::Accounts;
 use crate::backlog;
-use crate::cpu::{CpuMeter, Watched};
+use crate::cpu::CpuMeter;
 use crate::measured::{PeakMemory, Run};
 use crate::order_counts::OrderCounts;
 use crate::say;
@@ -34,15 +34,7 @@ pub async fn run(
     let mut counts = OrderCounts::begin(stack).await?;
     backlog::produce(&stack.env().kafka_brokers, accounts, orders).await?;
     say(&format!("drain: {orders} orders are on Kafka"));
-    let mut meter = CpuMeter::start(stack, &[])?;
-    let consumer = stack.handle(CONSUMER);
-    consumer.launch().await?;
-    if let Some(pid) = consumer.pid() {
-        meter.watch_from_birth(Watched {
-            name: CONSUMER.to_string(),
-            pid,
-        });
-    }
+    let meter = CpuMeter::start_with_birth_of(stack, CONSUMER).await?;
     await_end(&mut counts, orders).await?;
     let cpu = meter.stop()?;
     peaks.stop(stack, CONSUMER).await?;

@@ -9,7 +9,7 @@ use anyhow::{Result, ensure};
 use stack::{ServerName, Stack};
 
 use crate::accounts::Accounts;
-use crate::cpu::{CpuMeter, Watched};
+use crate::cpu::CpuMeter;
 use crate::in_doubt;
 use crate::measured::{PeakMemory, Run};
 use crate::order_counts::OrderCounts;
@@ -32,15 +32,7 @@ pub async fn run(
     let mut counts = OrderCounts::begin(stack).await?;
     in_doubt::leave(stack, accounts, orders).await?;
     say(&format!("recovery: {orders} orders are in doubt"));
-    let mut meter = CpuMeter::start(stack, &[])?;
-    let consumer = stack.handle(CONSUMER);
-    consumer.launch().await?;
-    if let Some(pid) = consumer.pid() {
-        meter.watch_from_birth(Watched {
-            name: CONSUMER.to_string(),
-            pid,
-        });
-    }
+    let meter = CpuMeter::start_with_birth_of(stack, CONSUMER).await?;
     let begun = Instant::now();
     while !counts.none_open().await? {
         ensure!(
