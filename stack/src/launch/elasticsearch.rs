@@ -95,6 +95,9 @@ pub(crate) fn remove_files_outside_root(layout: &Layout) -> Result<()> {
 }
 
 fn make_folders(layout: &Layout, home: &Path, as_root: bool) -> Result<()> {
+    if as_root {
+        remove_leftover(home, &layout.data(ServerName::Elasticsearch))?;
+    }
     for folder in ["config", "data", "logs", "tmp"] {
         let path = home.join(folder);
         fs::create_dir_all(&path).at(&path)?;
@@ -106,6 +109,16 @@ fn make_folders(layout: &Layout, home: &Path, as_root: bool) -> Result<()> {
         &home.join("logs/elasticsearch.log"),
         &layout.log(ServerName::Elasticsearch),
     )
+}
+
+/// A folder outside of the root that the root does not link to belonged to an earlier stack of the
+/// same path, whose root was deleted: its documents must not come up in this one.
+fn remove_leftover(home: &Path, link: &Path) -> Result<()> {
+    let ours = fs::read_link(link).is_ok_and(|target| target == home);
+    if !ours && home.exists() {
+        fs::remove_dir_all(home).at(home)?;
+    }
+    Ok(())
 }
 
 /// The distribution's own small files (users, roles) must be there; ours replace the rest. A setting
@@ -167,4 +180,27 @@ fn give_away(home: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_of_a_deleted_stack_of_the_same_path_do_not_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let (home, link) = (folder.path().join("home"), folder.path().join("link"));
+        let document = home.join("data/document");
+        fs::create_dir_all(home.join("data")).unwrap();
+        fs::write(&document, "old").unwrap();
+
+        Layout::link(&home, &link).unwrap();
+        remove_leftover(&home, &link).unwrap();
+        assert!(document.exists(), "the stack's own data are gone");
+
+        fs::remove_file(&link).unwrap();
+        remove_leftover(&home, &link).unwrap();
+        assert!(!home.exists());
+        remove_leftover(&home, &link).unwrap();
+    }
 }
