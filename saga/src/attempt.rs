@@ -25,9 +25,11 @@ pub(crate) struct Patience {
     pub deadline: Instant,
 }
 
-const SHORTEN: &str = "SET @lock_wait_before = @@SESSION.innodb_lock_wait_timeout,
-     SESSION innodb_lock_wait_timeout = 1";
-const RESTORE: &str = "SET SESSION innodb_lock_wait_timeout = @lock_wait_before";
+const SHORTEN: &str = "SET @row_lock_wait_before = @@SESSION.innodb_lock_wait_timeout,
+     @table_lock_wait_before = @@SESSION.lock_wait_timeout,
+     SESSION innodb_lock_wait_timeout = 1, SESSION lock_wait_timeout = 1";
+const RESTORE: &str = "SET SESSION innodb_lock_wait_timeout = @row_lock_wait_before,
+     SESSION lock_wait_timeout = @table_lock_wait_before";
 
 /// How far an attempt got that failed.
 enum Failure {

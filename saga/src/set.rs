@@ -4,12 +4,13 @@
 //! What passes by itself (deadlock, lock time-out, lost connection) is tried again in place. Where
 //! the statement itself is refused, the set is cut in half until the culprit stands alone; where it
 //! waits in vain for a lock, it is cut until those who need that lock wait alone. A shard that does
-//! not answer is left alone for a moment.
+//! not answer, or whose tables as a whole are locked, is left alone for a moment.
 
 use crate::attempt::{LockWait, Patience, in_transaction};
 use crate::breaker::{Admission, Breaker};
 use crate::settings::CoordinatorSettings;
 use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
+use sqlx::Executor;
 use sqlx::mysql::MySqlConnection;
 use std::fmt;
 use std::future::Future;
@@ -108,9 +109,14 @@ impl SetRunner {
                     continue;
                 }
                 Err(RangeFault::Shard(cause)) => (SetFault::Transient(cause), 1),
+                Err(RangeFault::Blocked(_)) if blocked.is_none() => {
+                    // Even who is alone waits once more.
+                    blocked = Some(deadline_of(&self.settings));
+                    open.extend(cut(start, end, BLOCKED_PIECES).rev());
+                    continue;
+                }
                 Err(RangeFault::Blocked(cause)) => {
-                    let until = *blocked.get_or_insert_with(|| deadline_of(&self.settings));
-                    let in_time = Instant::now() < until;
+                    let in_time = blocked.is_some_and(|until| Instant::now() < until);
                     let pieces = if in_time { BLOCKED_PIECES } else { 1 };
                     (SetFault::Transient(cause), pieces)
                 }
@@ -146,7 +152,9 @@ impl SetRunner {
             Admission::Go => {}
             Admission::Refused(cause) => return Err(left_alone(cause)),
             Admission::SendProbe(cause) => {
-                tokio::spawn(probe(shard.clone(), breaker.clone(), self.settings.clone()));
+                let (shard, settings) = (shard.clone(), self.settings.clone());
+                let breaker = breaker.clone();
+                tokio::spawn(async move { probe(&shard, &breaker, &settings).await });
                 return Err(left_alone(cause));
             }
         }
@@ -157,15 +165,29 @@ impl SetRunner {
         let result = self
             .with_quick_retries(shard, operation, items, patience)
             .await;
-        tell_breaker(shard, breaker, &self.settings, result.as_ref().err());
-        result.map_err(|fault| {
-            let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
-            match fault {
-                fault if fault.is_lock_timeout() => RangeFault::Blocked(cause),
-                SqlFault::Definite(_) => RangeFault::Refused(cause),
-                SqlFault::Duplicate(_) | SqlFault::Partial { .. } | SqlFault::Transient(_) => {
-                    RangeFault::Shard(cause)
-                }
+        let fault = match result {
+            Ok(answers) => {
+                note_answer(shard, breaker, &self.settings, None);
+                return Ok(answers);
+            }
+            Err(fault) => fault,
+        };
+        let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
+        if fault.is_lock_timeout() {
+            // Rows of some items, or the tables of all? The probe needs no row.
+            let serves =
+                lock_wait == LockWait::Short || probe(shard, breaker, &self.settings).await.is_ok();
+            return Err(match serves {
+                true => RangeFault::Blocked(cause),
+                false => RangeFault::Shard(cause),
+            });
+        }
+        let away = Some(&fault).filter(|fault| is_away(fault));
+        note_answer(shard, breaker, &self.settings, away);
+        Err(match fault {
+            SqlFault::Definite(_) => RangeFault::Refused(cause),
+            SqlFault::Duplicate(_) | SqlFault::Partial { .. } | SqlFault::Transient(_) => {
+                RangeFault::Shard(cause)
             }
         })
     }
@@ -193,11 +215,9 @@ impl SetRunner {
                 pass = Pass::Again;
                 continue;
             }
-            // Who waits for a lock is found out by cutting the set; he alone waits once more.
-            let is_cut = fault.is_lock_timeout()
-                && (items.len() > 1 || patience.lock_wait == LockWait::Short);
+            // Who waits for a lock is found out by cutting the set.
             if !fault.is_passing()
-                || is_cut
+                || fault.is_lock_timeout()
                 || retries >= self.settings.quick_retries_max
                 || Instant::now() >= patience.deadline
             {
@@ -210,42 +230,57 @@ impl SetRunner {
     }
 }
 
-/// Asks whether a shard answers again.
-async fn probe(shard: Shard, breaker: Arc<Breaker>, settings: CoordinatorSettings) {
+/// Asks whether a shard serves, and tells its breaker.
+async fn probe(
+    shard: &Shard,
+    breaker: &Breaker,
+    settings: &CoordinatorSettings,
+) -> Result<(), SqlFault> {
     let patience = Patience {
-        lock_wait: LockWait::Usual,
-        deadline: deadline_of(&settings),
+        lock_wait: LockWait::Short,
+        deadline: deadline_of(settings),
     };
-    let answer = in_transaction(&shard, &Ping, &[()], Pass::First, patience).await;
-    tell_breaker(&shard, &breaker, &settings, answer.as_ref().err());
+    let answer = in_transaction(shard, &Probe(shard.probe), &[()], Pass::First, patience).await;
+    let fault = answer.err();
+    // Nobody holds rows that it needs: who lets it wait has locked the tables.
+    let locked = fault.as_ref().filter(|fault| fault.is_lock_timeout());
+    let away = locked.or_else(|| fault.as_ref().filter(|fault| is_away(fault)));
+    note_answer(shard, breaker, settings, away);
+    fault.map_or(Ok(()), Err)
 }
 
-/// An empty SQL transaction.
-struct Ping;
+/// Statements that need the tables and none of their rows.
+struct Probe(&'static [&'static str]);
 
-impl SetOperation for Ping {
+impl SetOperation for Probe {
     const NAME: &'static str = "probe";
     type Item = ();
     type Answer = ();
 
     async fn run(
         &self,
-        _conn: &mut MySqlConnection,
+        conn: &mut MySqlConnection,
         items: &[()],
         _pass: Pass,
     ) -> Result<Vec<()>, SqlFault> {
+        for statement in self.0 {
+            conn.execute(*statement).await?;
+        }
         Ok(items.to_vec())
     }
 }
 
-/// A shard that cannot serve is left alone; a deadlock or a refused statement is an answer too.
-fn tell_breaker(
+/// A shard that cannot serve is away; a deadlock or a refused statement is an answer too.
+fn is_away(fault: &SqlFault) -> bool {
+    matches!(fault, SqlFault::Transient(_)) && !fault.is_passing()
+}
+
+fn note_answer(
     shard: &Shard,
     breaker: &Breaker,
     settings: &CoordinatorSettings,
-    fault: Option<&SqlFault>,
+    away: Option<&SqlFault>,
 ) {
-    let away = fault.filter(|fault| matches!(fault, SqlFault::Transient(_)) && !fault.is_passing());
     meter::shard_answers(&shard.name, away.is_none());
     if let Some(fault) = away {
         let rest = Duration::from_millis(settings.shard_rest_ms);

@@ -15,6 +15,9 @@ pub struct Shard {
     pub name: String,
     /// Its connections.
     pub pool: MySqlPool,
+    /// Statements that change nothing and wait for nobody's rows, and yet need of each table what
+    /// the sets need of it: whether they pass tells whether the shard serves.
+    pub probe: &'static [&'static str],
 }
 
 /// All databases, of logs and participants alike, by [`ShardId`].

@@ -1,141 +1,17 @@
-//! The coordinator where the conformance kit does not reach: dead shards, poison, lost connections.
+//! The coordinator where the conformance kit does not reach: poison, locked rows, lost connections.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod support;
 
 use saga::conformance::Effect;
-use saga::{Answer, CoordinatorSettings, LoggedRecord, Outcome, ShardId, Sweeper, SweeperSettings};
+use saga::{Answer, CoordinatorSettings, LoggedRecord, Outcome, ShardId};
 use sqlx::{AssertSqlSafe, Executor};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use support::harness::{TestCoordinator, TestHarness, coordinator_on};
 use support::journal::{POISON, Purchase};
+use support::outcomes::{CONFIRMED, assert_settled, is_waiting, sweep_all};
 use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
-
-const CONFIRMED: Answer = Answer::Done {
-    outcome: Outcome::Confirmed,
-    reason: None,
-};
-
-fn is_waiting(answer: &Answer) -> bool {
-    matches!(answer, Answer::Waiting { .. })
-}
-
-/// Sweeps until nothing is open.
-async fn sweep_all(harness: &TestHarness, coordinator: TestCoordinator) {
-    let sweeper = Sweeper::new(Arc::new(coordinator), SweeperSettings::default());
-    for _ in 0..20 {
-        harness.make_all_due().await;
-        if sweeper.sweep_once().await.claimed == 0 {
-            return;
-        }
-    }
-    panic!("still open after twenty sweeps");
-}
-
-async fn assert_settled(harness: &TestHarness, purchases: &[Purchase]) {
-    for purchase in purchases {
-        let effects = harness.effects_of(purchase).await;
-        assert!(
-            effects.iter().all(|effect| *effect == Effect::SETTLED),
-            "{purchase:?}: {effects:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_dead_branch_shard_holds_up_only_what_touches_it() {
-    let harness = TestHarness::new(Databases::create().await);
-    let dead = BRANCH_SHARDS[1];
-    let coordinator = coordinator_on(
-        harness.databases.with_dead(dead),
-        CoordinatorSettings::default(),
-    );
-    let alive: Vec<_> = (0..10)
-        .map(|_| Purchase::from_one(BRANCH_SHARDS[0], 2))
-        .collect();
-    let touching: Vec<_> = (0..10).map(|_| Purchase::of([2, 3])).collect();
-    let batch = alive.iter().chain(&touching).cloned().collect();
-    let answers = coordinator.run(batch).await;
-    assert_eq!(answers[..10], vec![CONFIRMED; 10]);
-    assert!(answers[10..].iter().all(is_waiting), "{answers:?}");
-
-    sweep_all(&harness, harness.coordinator()).await;
-    assert_settled(&harness, &alive).await;
-    assert_settled(&harness, &touching).await;
-    harness.databases.drop_all().await;
-}
-
-#[tokio::test]
-async fn a_dead_log_shard_parks_only_its_records() {
-    let harness = TestHarness::new(Databases::create().await);
-    let coordinator = coordinator_on(
-        harness.databases.with_dead(LOG_SHARDS[0]),
-        CoordinatorSettings::default(),
-    );
-    let on_dead: Vec<_> = (0..5)
-        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[0]))
-        .collect();
-    let on_living: Vec<_> = (0..5)
-        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[1]))
-        .collect();
-    let mut batch: Vec<_> = on_dead.iter().chain(&on_living).cloned().collect();
-    batch.push(Purchase {
-        note: "something else".to_owned(),
-        ..on_dead[0].clone()
-    });
-    let answers = coordinator.run(batch.clone()).await;
-    assert!(
-        answers[..5]
-            .iter()
-            .all(|answer| matches!(answer, Answer::Parked { .. }))
-    );
-    assert_eq!(answers[5..10], vec![CONFIRMED; 5]);
-    assert!(
-        matches!(answers[10], Answer::Parked { .. }),
-        "whose record stands is the log's to say"
-    );
-    for purchase in &on_dead {
-        assert_eq!(harness.effects_of(purchase).await, vec![Effect::NONE; 2]);
-    }
-
-    let answers = harness.coordinator().run(batch).await;
-    assert_eq!(answers[..10], vec![CONFIRMED; 10]);
-    assert!(matches!(answers[10], Answer::Dead { .. }));
-    harness.databases.drop_all().await;
-}
-
-#[tokio::test]
-async fn a_shard_that_hangs_costs_one_time_out_and_not_one_per_batch() {
-    let harness = TestHarness::new(Databases::create().await);
-    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let shards = harness
-        .databases
-        .shards_with_port(BRANCH_SHARDS[1], silent.local_addr().unwrap().port());
-    let settings = CoordinatorSettings {
-        set_timeout_ms: 2_000,
-        shard_rest_ms: 60_000,
-        ..CoordinatorSettings::default()
-    };
-    let coordinator = coordinator_on(shards, settings);
-    let first = coordinator.run(vec![Purchase::of([1, 1])]).await;
-    assert!(is_waiting(&first[0]), "{first:?}");
-    let since = Instant::now();
-    let batch = vec![
-        Purchase::of([1, 1]),
-        Purchase::from_one(BRANCH_SHARDS[0], 1),
-    ];
-    let answers = coordinator.run(batch).await;
-    assert!(is_waiting(&answers[0]));
-    assert_eq!(answers[1], CONFIRMED);
-    assert!(
-        since.elapsed() < Duration::from_millis(1_900),
-        "took {:?}",
-        since.elapsed()
-    );
-    harness.databases.drop_all().await;
-}
 
 #[tokio::test]
 async fn poison_in_a_try_waits_alone_and_is_cancelled_when_its_time_is_up() {
@@ -343,39 +219,4 @@ fn a_run_can_be_spawned() {
         is_send(&coordinator.run(Vec::new()));
     }
     let _compiles = check;
-}
-
-#[tokio::test]
-async fn a_shard_that_comes_back_is_noticed_without_a_restart() {
-    let harness = TestHarness::new(Databases::create().await);
-    let settings = CoordinatorSettings {
-        shard_rest_ms: 50,
-        ..CoordinatorSettings::default()
-    };
-    let coordinator = coordinator_on(harness.databases.shards.clone(), settings);
-    let shard = BRANCH_SHARDS[0];
-    harness
-        .databases
-        .pool(shard)
-        .execute("RENAME TABLE fences TO away")
-        .await
-        .unwrap();
-    assert!(is_waiting(
-        &coordinator.run(vec![Purchase::from_one(shard, 1)]).await[0]
-    ));
-    harness
-        .databases
-        .pool(shard)
-        .execute("RENAME TABLE away TO fences")
-        .await
-        .unwrap();
-    let served = async {
-        while coordinator.run(vec![Purchase::from_one(shard, 1)]).await != [CONFIRMED] {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), served)
-        .await
-        .unwrap();
-    harness.databases.drop_all().await;
 }

@@ -20,6 +20,14 @@ const IDLE_UNTESTED: Duration = Duration::from_millis(500);
 /// An older connection is replaced, so that what a server keeps for a session does not grow for ever.
 const LIFETIME: Duration = Duration::from_secs(30 * 60);
 
+/// Takes of each table the lock that the sets take, and no row.
+const ORDERS_PROBE: &[&str] = &["UPDATE orders SET state = state WHERE FALSE"];
+const ACCOUNTS_PROBE: &[&str] = &[
+    "UPDATE accounts SET held = held WHERE FALSE",
+    "UPDATE holds SET state = state WHERE FALSE",
+    "INSERT INTO entries SELECT * FROM entries WHERE FALSE",
+];
+
 /// Both stores. Cloning shares the connections.
 #[derive(Debug, Clone)]
 pub struct Stores {
@@ -96,6 +104,10 @@ impl Stores {
         let shard = |database: &Database| Shard {
             name: database.plan.name.to_string(),
             pool: database.pool.clone(),
+            probe: match database.plan.name.store {
+                StoreKind::Orders => ORDERS_PROBE,
+                StoreKind::Accounts => ACCOUNTS_PROBE,
+            },
         };
         Shards::new(self.databases.list.iter().map(shard).collect())
     }

@@ -4,6 +4,7 @@
 
 pub mod harness;
 pub mod journal;
+pub mod outcomes;
 
 use saga::{FENCE_TABLE_SQL, GLOBAL_TX_SQL, Shard, ShardId, Shards};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPool, MySqlPoolOptions};
@@ -20,6 +21,12 @@ pub struct Databases {
     admins: Vec<MySqlPool>,
     names: Vec<(usize, String)>,
 }
+
+const PROBE: &[&str] = &[
+    "UPDATE fences SET state = state WHERE FALSE",
+    "UPDATE global_tx SET state = state WHERE FALSE",
+    "UPDATE journal SET what = what WHERE FALSE",
+];
 
 /// The log shards' ids.
 pub const LOG_SHARDS: [ShardId; 2] = [ShardId(0), ShardId(1)];
@@ -69,6 +76,7 @@ impl Databases {
                 shards.push(Shard {
                     name: format!("{kind}-{place}"),
                     pool,
+                    probe: PROBE,
                 });
             }
         }
@@ -149,7 +157,8 @@ fn pool(options: MySqlConnectOptions, connections_max: u32) -> MySqlPool {
             Box::pin(async move {
                 conn.execute("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
                     .await?;
-                let waits = "SET SESSION innodb_lock_wait_timeout = 2, time_zone = '+00:00'";
+                let waits = "SET SESSION innodb_lock_wait_timeout = 2, lock_wait_timeout = 2,
+                     time_zone = '+00:00'";
                 conn.execute(waits).await.map(drop)
             })
         })

@@ -89,7 +89,6 @@ async fn orders_elsewhere_go_on_while_a_database_hangs() -> Result<()> {
 
 /// 32, with its tables locked.
 #[tokio::test]
-#[ignore = "the others are held up: a probe is answered while tables are locked"]
 async fn orders_elsewhere_go_on_while_the_tables_of_a_database_are_locked() -> Result<()> {
     live(async |live| {
         let fall = async || {
