@@ -55,20 +55,9 @@ impl World {
             Deed::Network(name, fault) => self.network.set(name, fault),
             Deed::Flush => flush(self.stack.env().redis_url.as_str()).await?,
             Deed::ReadOnly(name) => self.read_only(name, true).await?,
-            Deed::Clock(seconds) if seconds >= 0 => target.shift_clock(seconds)?,
-            Deed::Clock(seconds) => self.set_clock_back(&target, seconds).await?,
+            Deed::Clock(seconds) => target.shift_clock(seconds)?,
         }
         Ok(())
-    }
-
-    /// Kafka's client waits by the wall clock: whoever sets one far back starts the service anew.
-    async fn set_clock_back(&self, service: &Server, seconds: i64) -> Result<()> {
-        self.meant_down().insert(service.name());
-        service.kill().await?;
-        service.shift_clock(seconds)?;
-        let started = service.launch().await;
-        self.meant_down().remove(&service.name());
-        Ok(started?)
     }
 
     /// Undoes it, and waits until a killed server is ready.
@@ -89,7 +78,7 @@ impl World {
             Deed::Network(name, _) => self.network.set(name, Fault::Pass),
             Deed::Flush => {}
             Deed::ReadOnly(name) => self.read_only(name, false).await?,
-            Deed::Clock(_) => self.set_clock_back(&target, 0).await?,
+            Deed::Clock(_) => target.shift_clock(0)?,
         }
         Ok(())
     }
