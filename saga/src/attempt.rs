@@ -4,7 +4,8 @@ use crate::error::lost_connection;
 use crate::set::SetOperation;
 use crate::{Pass, Shard, SqlFault};
 use sqlx::mysql::MySqlConnection;
-use sqlx::{Connection, Executor};
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, Executor, MySql};
 use std::future::Future;
 use std::time::Instant;
 
@@ -49,26 +50,48 @@ pub(crate) async fn in_transaction<O: SetOperation>(
 ) -> Result<Vec<O::Answer>, SqlFault> {
     let mut forgotten = 0..shard.pool.options().get_max_connections();
     loop {
-        let mut conn = within(patience.deadline, shard.pool.acquire()).await??;
-        let run = attempt_with(&mut conn, operation, items, pass, patience.lock_wait);
+        let conn = within(patience.deadline, shard.pool.acquire()).await??;
+        let mut conn = Borrowed(Some(conn));
+        let run = attempt_with(conn.get()?, operation, items, pass, patience.lock_wait);
         let failure = match within(patience.deadline, run).await {
-            Ok(Ok(answers)) => return Ok(answers),
+            Ok(Ok(answers)) => {
+                conn.give_back();
+                return Ok(answers);
+            }
             Ok(Err(failure)) => failure,
             Err(timeout) => Failure::Later(timeout.into()),
         };
         let fault = match failure {
             Failure::AtBegin(error) if lost_connection(&error) && forgotten.next().is_some() => {
-                drop(conn.detach());
                 continue;
             }
             Failure::AtBegin(error) => error.into(),
             Failure::Later(fault) => fault,
         };
-        if !fault.leaves_connection_usable() {
-            // Closing it rolls back.
-            drop(conn.detach());
+        if fault.leaves_connection_usable() {
+            conn.give_back();
         }
         return Err(fault);
+    }
+}
+
+/// A connection that goes back to the pool only when it is said so. Where an attempt is dropped in
+/// between, nobody knows what stands on it, and closing it rolls back.
+struct Borrowed(Option<PoolConnection<MySql>>);
+
+impl Borrowed {
+    fn get(&mut self) -> Result<&mut MySqlConnection, sqlx::Error> {
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+
+    fn give_back(mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        drop(self.0.take().map(PoolConnection::detach));
     }
 }
 

@@ -2,7 +2,10 @@
 //! not in every round. Whether it is back is found out by a probe beside them.
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+/// A probe takes less.
+const PROBE_MAX: Duration = Duration::from_secs(60);
 
 /// One shard's breaker.
 #[derive(Debug, Default)]
@@ -17,8 +20,8 @@ enum BreakerState {
     Closed,
     /// It did not answer, for this cause: nobody goes there before this time.
     Resting { until: Instant, cause: Arc<str> },
-    /// A probe has gone to see.
-    Probing { cause: Arc<str> },
+    /// A probe has gone to see; one that is not back by this time is not coming back.
+    Probing { until: Instant, cause: Arc<str> },
 }
 
 /// Whether a set may go to the shard; if not, for what cause the shard did not answer.
@@ -38,14 +41,17 @@ impl Breaker {
         let mut state = self.lock();
         match &*state {
             BreakerState::Closed => Admission::Go,
-            BreakerState::Resting { until, cause } if now >= *until => {
+            BreakerState::Resting { until, cause } | BreakerState::Probing { until, cause }
+                if now >= *until =>
+            {
                 let cause = cause.clone();
                 *state = BreakerState::Probing {
+                    until: now + PROBE_MAX,
                     cause: cause.clone(),
                 };
                 Admission::SendProbe(cause)
             }
-            BreakerState::Resting { cause, .. } | BreakerState::Probing { cause } => {
+            BreakerState::Resting { cause, .. } | BreakerState::Probing { cause, .. } => {
                 Admission::Refused(cause.clone())
             }
         }
@@ -74,7 +80,6 @@ impl Breaker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     const REST: Duration = Duration::from_millis(500);
     const CAUSE: &str = "connection refused";
@@ -106,6 +111,16 @@ mod tests {
             breaker.admission(now + REST),
             Admission::SendProbe(CAUSE.into())
         );
+    }
+
+    #[test]
+    fn a_probe_that_never_comes_back_is_followed_by_another() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        breaker.failed(now, CAUSE);
+        assert_eq!(breaker.admission(now), Admission::SendProbe(CAUSE.into()));
+        assert_eq!(breaker.admission(now), Admission::Refused(CAUSE.into()));
+        let later = now + PROBE_MAX;
+        assert_eq!(breaker.admission(later), Admission::SendProbe(CAUSE.into()));
     }
 
     #[test]

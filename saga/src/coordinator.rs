@@ -21,6 +21,7 @@ use crate::fold::fold;
 use crate::set::SetRunner;
 use crate::settings::CoordinatorSettings;
 use crate::{Answer, Claimed, Participant, Shards, TransactionLog, Xid, meter};
+use std::collections::HashMap;
 use std::time::Instant;
 
 /// Drives global transactions. It keeps nothing between two runs.
@@ -66,7 +67,15 @@ where
         let folded = fold(&xids, same);
         let mut records: Vec<Option<L::Record>> = records.into_iter().map(Some).collect();
         let mut answers: Vec<Option<Answer>> = vec![None; records.len()];
+        let mut parked: HashMap<Xid, Answer> = HashMap::new();
         for wave in &folded.waves {
+            // Whose earlier record is parked stays behind it.
+            let (behind, wave): (Vec<usize>, Vec<usize>) = wave
+                .iter()
+                .partition(|&&place| parked.contains_key(&xids[place]));
+            for place in behind {
+                answers[place] = parked.get(&xids[place]).cloned();
+            }
             meter::batch("records", wave.len());
             let taken = wave.iter().filter_map(|&place| records[place].take());
             let mut batch = Batch::of_records(&self.log, taken);
@@ -76,7 +85,11 @@ where
             places.sort_unstable();
             for flight in batch.flights {
                 if let Ok(found) = places.binary_search_by_key(&flight.xid, |(xid, _)| *xid) {
-                    answers[places[found].1] = Some(answer_of(flight));
+                    let answer = answer_of(flight);
+                    if matches!(answer, Answer::Parked { .. }) {
+                        parked.insert(places[found].0, answer.clone());
+                    }
+                    answers[places[found].1] = Some(answer);
                 }
             }
         }

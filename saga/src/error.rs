@@ -56,6 +56,28 @@ impl SqlFault {
         }
     }
 
+    /// Whether the time for it was up, or none of the pool's connections came free in time: the
+    /// server may be away, or have too much to do.
+    pub(crate) fn is_out_of_time(&self) -> bool {
+        match self {
+            Self::Transient(sqlx::Error::PoolTimedOut) => true,
+            Self::Transient(sqlx::Error::Io(error)) => error.kind() == std::io::ErrorKind::TimedOut,
+            Self::Transient(_) | Self::Duplicate(_) | Self::Partial { .. } | Self::Definite(_) => {
+                false
+            }
+        }
+    }
+
+    /// Whether a value is refused for what it is. Of any other refusal nobody can say that it is
+    /// not the server's trouble, or its operator's.
+    pub(crate) fn blames_an_item(&self) -> bool {
+        match self {
+            Self::Definite(sqlx::Error::Encode(_)) => true,
+            Self::Definite(error) => number(error).is_some_and(is_of_a_value),
+            Self::Duplicate(_) | Self::Partial { .. } | Self::Transient(_) => false,
+        }
+    }
+
     /// Whether the connection can still be used. One that broke, or whose answer was not awaited,
     /// cannot: nobody knows what it still has to say.
     pub(crate) fn leaves_connection_usable(&self) -> bool {
@@ -166,8 +188,20 @@ fn class_of_number(number: u16) -> Class {
         // Not set up, or not for us: an operator's hand helps, and no record is to blame.
         1044 | 1045 | 1046 | 1049 | 1054 | 1109 | 1129 | 1130 | 1142 | 1143 | 1146 | 1227
         | 1305 | 1370 | 1412 | 1615 | 1698 | 1820 | 1862 | 3118 | 3159 => Class::Transient,
+        // Too much of something at once, a COMMIT that failed, a table that is read-only.
+        1036 | 1180 | 1206 | 1461 | 1637 | 3168 => Class::Transient,
         _refused => Class::Definite,
     }
+}
+
+/// Null, out of range, truncated, too long, not of its type, no JSON, against a CHECK, too large for
+/// a packet.
+fn is_of_a_value(number: u16) -> bool {
+    matches!(
+        number,
+        1048 | 1153 | 1264 | 1265 | 1292 | 1365 | 1366 | 1367 | 1406 | 1411 | 1441 | 1690 | 3140
+            ..=3158 | 3819 | 4025
+    )
 }
 
 #[cfg(test)]
@@ -177,7 +211,7 @@ mod tests {
     #[test]
     fn a_deadlock_and_a_read_only_server_are_transient() {
         for number in [
-            1205, 1213, 1040, 1053, 1290, 1836, 1021, 1114, 2006, 2013, 3024, 1317,
+            1205, 1213, 1040, 1053, 1290, 1836, 1021, 1114, 2006, 2013, 3024, 1317, 1461, 1180,
         ] {
             assert_eq!(class_of_number(number), Class::Transient, "{number}");
         }
@@ -187,6 +221,16 @@ mod tests {
     fn what_the_statement_says_is_definite() {
         for number in [1264, 1366, 1406, 1048, 3819, 4025, 1690, 1153, 1064] {
             assert_eq!(class_of_number(number), Class::Definite, "{number}");
+        }
+    }
+
+    #[test]
+    fn values_are_to_blame_for_what_they_are_and_for_nothing_else() {
+        for number in [1264, 1366, 1406, 1048, 3819, 4025, 1690, 3140] {
+            assert!(is_of_a_value(number), "{number}");
+        }
+        for number in [1064, 1105, 1180, 1461, 1055, 1364, 3159] {
+            assert!(!is_of_a_value(number), "{number}");
         }
     }
 

@@ -10,10 +10,12 @@ use crate::attempt::{LockWait, Patience, in_transaction};
 use crate::breaker::{Admission, Breaker};
 use crate::settings::CoordinatorSettings;
 use crate::{Pass, Shard, ShardId, Shards, SqlFault, meter};
+use rand::seq::SliceRandom;
 use sqlx::Executor;
 use sqlx::mysql::MySqlConnection;
 use std::fmt;
 use std::future::Future;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,16 +57,20 @@ impl fmt::Display for SetFault {
 enum RangeFault {
     /// The shard does not serve.
     Shard(String),
-    /// Somebody holds a lock that one of the items needs.
+    /// Somebody holds a lock that one of the items needs, or there are too many for the time.
     Blocked(String),
-    /// One of the items is refused.
+    /// One of the items is refused for what it is.
     Refused(String),
+    /// The server refuses, and nobody can say that an item is to blame.
+    Odd(String),
 }
 
 /// A set that holds a refused item is halved: a refusal is quick.
 const REFUSED_PIECES: usize = 2;
 /// A set of which an item waits for a lock is cut finer: each cut costs another wait.
 const BLOCKED_PIECES: usize = 8;
+/// How long a set that ran out of time waits to hear whether its shard serves at all.
+const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The shards, and how they have been answering.
 #[derive(Debug)]
@@ -95,47 +101,48 @@ impl SetRunner {
         operation: &O,
         items: &[O::Item],
     ) -> Vec<Result<O::Answer, SetFault>> {
-        let mut answers = Vec::with_capacity(items.len());
-        // The ranges still to run, from where to where, the next one last.
-        let mut open = vec![(0, items.len())];
+        let mut answers = Answers::none_of(items.len());
+        let whole = 0..items.len();
+        let mut open = vec![whole];
         // Once a lock was waited for in vain: until when the waiting ones are told apart.
         let mut blocked: Option<Instant> = None;
-        while let Some((start, end)) = open.pop() {
-            let range = &items[start..end];
+        while let Some(range) = open.pop().filter(|range| !range.is_empty()) {
             let lock_wait = blocked.map_or(LockWait::Usual, |_| LockWait::Short);
-            let (fault, pieces) = match self.run_range(shard, operation, range, lock_wait).await {
+            let set = &items[range.clone()];
+            let fault = match self.run_range(shard, operation, set, lock_wait).await {
                 Ok(found) => {
-                    answers.extend(found.into_iter().map(Ok));
+                    answers.put(range, found);
                     continue;
                 }
-                Err(RangeFault::Shard(cause)) => (SetFault::Transient(cause), 1),
-                Err(RangeFault::Blocked(_)) if blocked.is_none() => {
-                    // Even who is alone waits once more.
-                    blocked = Some(deadline_of(&self.settings));
-                    open.extend(cut(start, end, BLOCKED_PIECES).rev());
-                    continue;
-                }
-                Err(RangeFault::Blocked(cause)) => {
-                    let in_time = blocked.is_some_and(|until| Instant::now() < until);
-                    let pieces = if in_time { BLOCKED_PIECES } else { 1 };
-                    (SetFault::Transient(cause), pieces)
-                }
-                Err(RangeFault::Refused(cause)) => (SetFault::Definite(cause), REFUSED_PIECES),
+                Err(fault) => fault,
             };
-            let alone = end - start == 1;
-            if pieces > 1 && !alone {
-                open.extend(cut(start, end, pieces).rev());
-            } else if alone && pieces > 1 {
-                answers.push(Err(fault));
-            } else {
-                // The rest would meet the same.
-                answers.resize_with(items.len(), || Err(fault.clone()));
-            }
-            if answers.len() == items.len() {
-                break;
+            let alone = range.len() == 1;
+            match fault {
+                RangeFault::Shard(cause) => return answers.rest(&SetFault::Transient(cause)),
+                RangeFault::Blocked(cause) => match blocked {
+                    // Even who is alone waits once more.
+                    None => {
+                        blocked = Some(deadline_of(&self.settings));
+                        open.extend(shuffled(cut(range, BLOCKED_PIECES)));
+                    }
+                    Some(until) if Instant::now() >= until => {
+                        return answers.rest(&SetFault::Transient(cause));
+                    }
+                    Some(_) if alone => answers.fail(range.start, SetFault::Transient(cause)),
+                    Some(_) => open.extend(shuffled(cut(range, BLOCKED_PIECES))),
+                },
+                RangeFault::Refused(cause) if alone => {
+                    answers.fail(range.start, SetFault::Definite(cause));
+                }
+                RangeFault::Odd(cause) if alone => {
+                    answers.fail(range.start, SetFault::Transient(cause));
+                }
+                RangeFault::Refused(_) | RangeFault::Odd(_) => {
+                    open.extend(cut(range, REFUSED_PIECES));
+                }
             }
         }
-        answers
+        answers.rest(&SetFault::Transient("it was not run".to_owned()))
     }
 
     async fn run_range<O: SetOperation>(
@@ -154,7 +161,8 @@ impl SetRunner {
             Admission::SendProbe(cause) => {
                 let (shard, settings) = (shard.clone(), self.settings.clone());
                 let breaker = breaker.clone();
-                tokio::spawn(async move { probe(&shard, &breaker, &settings).await });
+                let within = Duration::from_millis(settings.set_timeout_ms);
+                tokio::spawn(async move { probe(&shard, &breaker, &settings, within).await });
                 return Err(left_alone(cause));
             }
         }
@@ -173,10 +181,10 @@ impl SetRunner {
             Err(fault) => fault,
         };
         let cause = format!("{} on {}: {fault}", O::NAME, shard.name);
-        if fault.is_lock_timeout() {
-            // Rows of some items, or the tables of all? The probe needs no row.
-            let serves =
-                lock_wait == LockWait::Short || probe(shard, breaker, &self.settings).await.is_ok();
+        if fault.is_lock_timeout() || fault.is_out_of_time() {
+            // Do some items wait for rows, or is the shard away? The probe needs no row.
+            let known = fault.is_lock_timeout() && lock_wait == LockWait::Short;
+            let serves = known || probe(shard, breaker, &self.settings, PROBE_WITHIN).await;
             return Err(match serves {
                 true => RangeFault::Blocked(cause),
                 false => RangeFault::Shard(cause),
@@ -185,7 +193,8 @@ impl SetRunner {
         let away = Some(&fault).filter(|fault| is_away(fault));
         note_answer(shard, breaker, &self.settings, away);
         Err(match fault {
-            SqlFault::Definite(_) => RangeFault::Refused(cause),
+            fault if fault.blames_an_item() => RangeFault::Refused(cause),
+            SqlFault::Definite(_) => RangeFault::Odd(cause),
             SqlFault::Duplicate(_) | SqlFault::Partial { .. } | SqlFault::Transient(_) => {
                 RangeFault::Shard(cause)
             }
@@ -230,23 +239,24 @@ impl SetRunner {
     }
 }
 
-/// Asks whether a shard serves, and tells its breaker.
+/// Whether a shard serves; tells its breaker too.
 async fn probe(
     shard: &Shard,
     breaker: &Breaker,
     settings: &CoordinatorSettings,
-) -> Result<(), SqlFault> {
+    within: Duration,
+) -> bool {
     let patience = Patience {
         lock_wait: LockWait::Short,
-        deadline: deadline_of(settings),
+        deadline: Instant::now() + within,
     };
     let answer = in_transaction(shard, &Probe(shard.probe), &[()], Pass::First, patience).await;
-    let fault = answer.err();
-    // Nobody holds rows that it needs: who lets it wait has locked the tables.
-    let locked = fault.as_ref().filter(|fault| fault.is_lock_timeout());
-    let away = locked.or_else(|| fault.as_ref().filter(|fault| is_away(fault)));
-    note_answer(shard, breaker, settings, away);
-    fault.map_or(Ok(()), Err)
+    // It needs nobody's rows: who lets it wait has locked the tables.
+    let away = answer
+        .err()
+        .filter(|fault| is_away(fault) || fault.is_lock_timeout());
+    note_answer(shard, breaker, settings, away.as_ref());
+    away.is_none()
 }
 
 /// Statements that need the tables and none of their rows.
@@ -293,12 +303,47 @@ fn note_answer(
     }
 }
 
+/// The answers of a set as they come in, by place.
+struct Answers<T>(Vec<Option<Result<T, SetFault>>>);
+
+impl<T> Answers<T> {
+    fn none_of(length: usize) -> Self {
+        Self((0..length).map(|_| None).collect())
+    }
+
+    fn put(&mut self, range: Range<usize>, found: Vec<T>) {
+        for (place, answer) in self.0[range].iter_mut().zip(found) {
+            *place = Some(Ok(answer));
+        }
+    }
+
+    fn fail(&mut self, place: usize, fault: SetFault) {
+        self.0[place] = Some(Err(fault));
+    }
+
+    /// All of them, with this for those that have none.
+    fn rest(self, fault: &SetFault) -> Vec<Result<T, SetFault>> {
+        let answers = self.0.into_iter();
+        answers
+            .map(|answer| answer.unwrap_or_else(|| Err(fault.clone())))
+            .collect()
+    }
+}
+
 /// Equal pieces of a range, in order.
-fn cut(start: usize, end: usize, pieces: usize) -> impl DoubleEndedIterator<Item = (usize, usize)> {
-    let length = end - start;
+fn cut(range: Range<usize>, pieces: usize) -> impl Iterator<Item = Range<usize>> {
+    let (start, length) = (range.start, range.len());
     let pieces = pieces.min(length);
     let at = move |piece: usize| start + length * piece / pieces;
-    (0..pieces).map(move |piece| (at(piece), at(piece + 1)))
+    (0..pieces).map(move |piece| at(piece)..at(piece + 1))
+}
+
+/// In any order: time may run out before all had their turn, and it shall not be the same ones who
+/// miss theirs at each attempt.
+fn shuffled(pieces: impl Iterator<Item = Range<usize>>) -> Vec<Range<usize>> {
+    let mut pieces: Vec<_> = pieces.collect();
+    pieces.shuffle(&mut rand::rng());
+    pieces
 }
 
 fn deadline_of(settings: &CoordinatorSettings) -> Instant {
@@ -313,11 +358,11 @@ mod tests {
     fn pieces_cover_the_range_once_and_none_is_empty() {
         for length in 1..40 {
             for pieces in [REFUSED_PIECES, BLOCKED_PIECES] {
-                let cut: Vec<_> = cut(7, 7 + length, pieces).collect();
+                let cut: Vec<_> = cut(7..7 + length, pieces).collect();
                 assert_eq!(cut.len(), pieces.min(length));
-                assert_eq!((cut[0].0, cut[cut.len() - 1].1), (7, 7 + length));
-                assert!(cut.iter().all(|(start, end)| start < end));
-                assert!(cut.windows(2).all(|pair| pair[0].1 == pair[1].0));
+                assert_eq!((cut[0].start, cut[cut.len() - 1].end), (7, 7 + length));
+                assert!(cut.iter().all(|piece| !piece.is_empty()));
+                assert!(cut.windows(2).all(|pair| pair[0].end == pair[1].start));
             }
         }
     }

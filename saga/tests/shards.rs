@@ -5,12 +5,12 @@
 mod support;
 
 use saga::conformance::Effect;
-use saga::{Answer, CoordinatorSettings};
+use saga::{Answer, CoordinatorSettings, LoggedRecord};
 use sqlx::Executor;
 use std::time::{Duration, Instant};
 use support::harness::{TestHarness, coordinator_on};
 use support::journal::Purchase;
-use support::outcomes::{CONFIRMED, assert_settled, is_waiting, sweep_all};
+use support::outcomes::{CONFIRMED, assert_settled, is_parked, is_waiting, sweep_all};
 use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
 
 #[tokio::test]
@@ -55,11 +55,7 @@ async fn a_dead_log_shard_parks_only_its_records() {
         ..on_dead[0].clone()
     });
     let answers = coordinator.run(batch.clone()).await;
-    assert!(
-        answers[..5]
-            .iter()
-            .all(|answer| matches!(answer, Answer::Parked { .. }))
-    );
+    assert!(answers[..5].iter().all(is_parked));
     assert_eq!(answers[5..10], vec![CONFIRMED; 5]);
     assert!(
         matches!(answers[10], Answer::Parked { .. }),
@@ -198,5 +194,60 @@ async fn tables_that_are_locked_cost_one_wait_and_not_one_per_batch() {
         .unwrap();
     sweep_all(&harness, harness.coordinator()).await;
     assert_settled(&harness, &touching).await;
+    harness.databases.drop_all().await;
+}
+
+/// As by a limit of the server, or a trigger that somebody left there.
+#[tokio::test]
+async fn a_refusal_that_no_value_explains_kills_no_record() {
+    let harness = TestHarness::new(Databases::create().await);
+    let log = harness.databases.pool(LOG_SHARDS[0]);
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON global_tx FOR EACH ROW \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not today'";
+    log.execute(refuse).await.unwrap();
+    let refused: Vec<_> = (0..5)
+        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[0]))
+        .collect();
+    let others: Vec<_> = (0..5)
+        .map(|_| Purchase::of([1, 1]).logged_on(LOG_SHARDS[1]))
+        .collect();
+    let batch: Vec<_> = refused.iter().chain(&others).cloned().collect();
+    let answers = harness.coordinator().run(batch.clone()).await;
+    assert!(answers[..5].iter().all(is_parked), "{answers:?}");
+    assert_eq!(answers[5..], vec![CONFIRMED; 5]);
+
+    log.execute("DROP TRIGGER refuse").await.unwrap();
+    assert_eq!(harness.coordinator().run(batch).await, vec![CONFIRMED; 10]);
+    harness.databases.drop_all().await;
+}
+
+/// The row is free again by the time that the later record would have its turn.
+#[tokio::test]
+async fn a_later_record_stays_behind_an_earlier_one_that_is_parked() {
+    let harness = TestHarness::new(Databases::create().await);
+    let earlier = Purchase::of([1, 1]).logged_on(LOG_SHARDS[0]);
+    let later = Purchase {
+        note: "something else".to_owned(),
+        ..earlier.clone()
+    };
+    let mut other = harness.databases.pool(LOG_SHARDS[0]).begin().await.unwrap();
+    sqlx::query(
+        "INSERT INTO global_tx (xid, state, record, decide_by) VALUES (?, 1, '', UTC_TIMESTAMP(6))",
+    )
+    .bind(earlier.xid().0.as_slice())
+    .execute(&mut *other)
+    .await
+    .unwrap();
+    let release = async {
+        tokio::time::sleep(Duration::from_millis(3_700)).await;
+        other.rollback().await.unwrap();
+    };
+    let coordinator = harness.coordinator();
+    let batch = vec![earlier, later];
+    let (answers, ()) = tokio::join!(coordinator.run(batch.clone()), release);
+    assert!(answers.iter().all(is_parked), "{answers:?}");
+    let answers = harness.coordinator().run(batch).await;
+    assert_eq!(answers[0], CONFIRMED);
+    assert!(matches!(answers[1], Answer::Dead { .. }), "{answers:?}");
     harness.databases.drop_all().await;
 }

@@ -12,8 +12,9 @@ use domain::{
     minor_units_in_range,
 };
 use saga::SqlFault;
-use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
+use sqlx::pool::PoolConnection;
+use sqlx::{Connection, MySql};
 
 /// No funding lifts a balance above this, nor takes an external account below its negative: so the
 /// money of eight shards in one currency fits one account's 64 bits, and no confirm can overflow.
@@ -123,15 +124,16 @@ impl AccountStore {
         external: AccountId,
     ) -> Result<Option<Funded>, SqlFault> {
         let mut conn = self.databases.pool(shard).acquire().await?;
-        let mut tx = conn.begin().await?;
-        let funded = fund_in(&mut tx, scope, funding, external).await?;
-        match funded {
-            Some(Funded::Booked(_)) => tx.commit().await?,
-            Some(Funded::Replayed(_) | Funded::Conflict | Funded::Refused(_)) | None => {
-                tx.rollback().await?;
-            }
+        let mut work = CloseUnlessFinished::new(&mut conn);
+        let mut tx = work.conn.begin().await?;
+        let funded = fund_in(&mut tx, scope, funding, external).await;
+        match &funded {
+            Ok(Some(Funded::Booked(_))) => tx.commit().await?,
+            Ok(Some(Funded::Replayed(_) | Funded::Conflict | Funded::Refused(_)) | None)
+            | Err(_) => tx.rollback().await?,
         }
-        Ok(funded)
+        work.finished = true;
+        funded
     }
 
     async fn open_external(
@@ -162,6 +164,30 @@ impl AccountStore {
             Err(
                 fault @ (SqlFault::Partial { .. } | SqlFault::Transient(_) | SqlFault::Definite(_)),
             ) => Err(StoreError::of_fault(shard, fault)),
+        }
+    }
+}
+
+/// Closes the connection, and so rolls back, when its user is dropped before it has finished: while
+/// BEGIN is under way sqlx knows of no SQL transaction, and would hand it open to the next user.
+struct CloseUnlessFinished<'a> {
+    conn: &'a mut PoolConnection<MySql>,
+    finished: bool,
+}
+
+impl<'a> CloseUnlessFinished<'a> {
+    fn new(conn: &'a mut PoolConnection<MySql>) -> Self {
+        Self {
+            conn,
+            finished: false,
+        }
+    }
+}
+
+impl Drop for CloseUnlessFinished<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.conn.close_on_drop();
         }
     }
 }

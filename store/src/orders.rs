@@ -227,34 +227,38 @@ pub(crate) async fn end(
     Ok(done.rows_affected())
 }
 
-/// Leases up to `limit` open orders that are due, oldest first; `true` beside those overdue.
+/// Leases up to `limit` open orders that are due, oldest first; `true` beside those overdue. A row
+/// that cannot be read is leased like any other, so that it holds up nobody, and left out.
 pub(crate) async fn claim_due(
     conn: &mut MySqlConnection,
     limit: u32,
     lease: Duration,
 ) -> Result<Vec<(OrderRow, bool)>, sqlx::Error> {
     let rows = sqlx::query(CLAIM).bind(limit).fetch_all(&mut *conn).await?;
-    let claimed = rows
-        .iter()
-        .map(|row| {
-            Ok((
-                OrderRow::from_row(row)?,
-                row.try_get::<i64, _>("overdue")? != 0,
-            ))
-        })
-        .collect::<Result<Vec<_>, sqlx::Error>>()?;
-    if claimed.is_empty() {
-        return Ok(claimed);
+    if rows.is_empty() {
+        return Ok(Vec::new());
     }
-    let seqs = JsonRows::of(&claimed, |row, (order, _)| {
-        row.counter(order.seq);
+    let seqs = rows.iter().map(|row| row.try_get::<u64, _>("seq"));
+    let seqs = seqs.collect::<Result<Vec<_>, _>>()?;
+    let leased = JsonRows::of(&seqs, |row, seq| {
+        row.counter(*seq);
     });
     sqlx::query(LEASE)
-        .bind(seqs)
+        .bind(leased)
         .bind(microseconds(lease))
         .execute(conn)
         .await?;
-    Ok(claimed)
+    let readable = seqs.iter().zip(&rows).filter_map(|(seq, row)| {
+        claimed(row)
+            .inspect_err(|error| tracing::error!(seq, %error, "an order row is unreadable"))
+            .ok()
+    });
+    Ok(readable.collect())
+}
+
+fn claimed(row: &MySqlRow) -> Result<(OrderRow, bool), sqlx::Error> {
+    let overdue = row.try_get::<i64, _>("overdue")? != 0;
+    Ok((OrderRow::from_row(row)?, overdue))
 }
 
 /// Moves when open orders are due, and keeps the cause.

@@ -16,6 +16,10 @@ pub fn is_waiting(answer: &Answer) -> bool {
     matches!(answer, Answer::Waiting { .. })
 }
 
+pub fn is_parked(answer: &Answer) -> bool {
+    matches!(answer, Answer::Parked { .. })
+}
+
 /// Sweeps until nothing is open.
 pub async fn sweep_all(harness: &TestHarness, coordinator: TestCoordinator) {
     let sweeper = Sweeper::new(Arc::new(coordinator), SweeperSettings::default());

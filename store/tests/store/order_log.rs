@@ -254,6 +254,32 @@ async fn the_sweeper_takes_what_is_due_and_leases_it() {
     .await;
 }
 
+/// As one may be that a newer version wrote, or a hand.
+#[tokio::test]
+async fn an_unreadable_row_keeps_no_other_from_being_swept() {
+    with_stores(async |own| {
+        let settings = OrderLogSettings {
+            lease_ms: 0,
+            ..OrderLogSettings::default()
+        };
+        let l = logged(&own, 3, settings);
+        l.begin(&l.orders, Pass::First).await.unwrap();
+        let mut tx = own.shards().get(SHARD).pool.begin().await.unwrap();
+        sqlx::query("UPDATE orders SET state = 9 WHERE id = ?")
+            .bind(l.orders[1].id.as_bytes().as_slice())
+            .execute(&mut *tx)
+            .await
+            .unwrap();
+        let lease = Duration::from_secs(60);
+        let claimed = l.log.claim_due(&mut tx, SHARD, 9, lease).await.unwrap();
+        let ids: Vec<_> = claimed.iter().map(|one| one.record.id).collect();
+        assert_eq!(ids, [l.orders[0].id, l.orders[2].id]);
+        let again = l.log.claim_due(&mut tx, SHARD, 9, lease).await.unwrap();
+        assert!(again.is_empty(), "it was not leased");
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_postponed_order_keeps_its_cause_and_an_ended_one_stays_as_it_is() {
     with_stores(async |own| {
