@@ -126,6 +126,10 @@ impl ConsumerContext for Group {
         match rebalance {
             Rebalance::Assign(list) => {
                 meters::rebalanced("assigned");
+                // The client remembers a pause from when they were ours before.
+                if let Err(error) = consumer.resume(list) {
+                    tracing::debug!(%error, "What was assigned was not paused.");
+                }
                 self.assign(numbers_of(list));
             }
             Rebalance::Revoke(list) => {

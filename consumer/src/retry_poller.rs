@@ -34,8 +34,8 @@ pub(crate) struct Poller {
     changed: Receiver<Change>,
     /// Our partitions, each with its generation, that are being read.
     ours: BTreeMap<i32, u64>,
-    /// Ours too, but it is not known yet where their parts stand.
-    unknown: BTreeMap<i32, u64>,
+    /// Ours too, but it is not known yet where their parts stand; the next to ask about first.
+    unknown: VecDeque<(i32, u64)>,
     ask_at: Option<Instant>,
     rooms: RetryRooms,
     /// Records read for which their shard has no room; its parts are paused meanwhile.
@@ -62,7 +62,7 @@ impl Poller {
             parts,
             changed,
             ours: BTreeMap::new(),
-            unknown: BTreeMap::new(),
+            unknown: VecDeque::new(),
             ask_at: None,
             rooms,
             held: BTreeMap::new(),
@@ -85,7 +85,7 @@ impl Poller {
         let number = match change {
             Change::Ours(number, _) | Change::NotOurs(number) => number,
         };
-        self.unknown.remove(&number);
+        self.unknown.retain(|(unknown, _)| *unknown != number);
         if self.ours.remove(&number).is_some() {
             let mut list = TopicPartitionList::new();
             for (_, part) in self.parts.beside(number) {
@@ -98,7 +98,7 @@ impl Poller {
                 .retain(|record| record.place.partition != number);
         }
         if let Change::Ours(_, generation) = change {
-            self.unknown.insert(number, generation);
+            self.unknown.push_back((number, generation));
         }
     }
 
@@ -107,18 +107,20 @@ impl Poller {
             return;
         }
         self.ask_at = None;
-        for (partition, generation) in self.unknown.clone() {
+        while let Some((partition, generation)) = self.unknown.pop_front() {
             let began = self.stand(partition).and_then(|parts| {
                 let beside = parts.iter();
                 let beside =
                     beside.map(|(shard, next, _)| (self.parts.number(partition, *shard), *next));
                 let list = offset_list(&self.topic, beside);
+                // The client remembers a pause from when they were ours before; what it does not
+                // know yet cannot be paused.
+                let _ = self.consumer.resume(&list);
                 self.consumer.incremental_assign(&list)?;
                 Ok(parts)
             });
             match began {
                 Ok(parts) => {
-                    self.unknown.remove(&partition);
                     self.ours.insert(partition, generation);
                     self.pause_what_is_held();
                     self.consumer.context().tell(Returned::Known {
@@ -128,6 +130,8 @@ impl Poller {
                     });
                 }
                 Err(error) => {
+                    // The others first: it may be its own broker that is away.
+                    self.unknown.push_back((partition, generation));
                     self.ask_at = Some(Instant::now() + ASK_AGAIN);
                     return self.passing(Err(error));
                 }

@@ -78,7 +78,21 @@ pub struct WorkerSettings {
 impl Settings {
     /// Refuses values that do not go together.
     pub fn check(&self) -> Result<(), SettingsError> {
-        self.worker.check()
+        self.worker.check()?;
+        let wanted = self.connections_wanted();
+        if (self.stores.connections_max as usize) < wanted {
+            return Err(SettingsError::Conflict(format!(
+                "stores.connections_max must be at least {wanted}: each lane, and each order \
+                 shard's retry and sweep, may ask one shard to confirm and to cancel at once"
+            )));
+        }
+        Ok(())
+    }
+
+    /// How many sets may be at one shard at once, and a probe beside them.
+    fn connections_wanted(&self) -> usize {
+        let batches = self.worker.lanes + 2 * self.stores.order_shards.len();
+        2 * batches + 1
     }
 }
 
@@ -153,6 +167,14 @@ impl WorkerSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fewer_connections_than_sets_may_be_at_a_shard_are_refused() {
+        let mut settings = defaults();
+        settings.worker.lanes += 20;
+        let error = settings.check().unwrap_err().to_string();
+        assert!(error.contains("connections_max"), "{error}");
+    }
 
     fn defaults() -> Settings {
         service::settings::load(DEFAULT_TOML, None).unwrap()

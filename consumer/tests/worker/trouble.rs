@@ -3,7 +3,8 @@
 use crate::gate::Gate;
 use crate::support::{Own, command, eventually, with_own};
 use domain::{OrderId, OrderState, PaymentCommand};
-use sqlx::mysql::MySqlPool;
+use sqlx::mysql::MySqlConnection;
+use sqlx::{Connection, Executor};
 use std::time::{Duration, Instant};
 use store::StoresSettings;
 
@@ -103,6 +104,14 @@ async fn a_shard_that_comes_and_goes_under_load_loses_nothing() {
     .await;
 }
 
+/// Nobody else can use the orders of this shard until it is closed.
+async fn lock_orders(own: &Own, shard: usize) -> MySqlConnection {
+    let url = &own.stores_settings.order_shards[shard];
+    let mut lock = MySqlConnection::connect(url).await.unwrap();
+    lock.execute("LOCK TABLES orders WRITE").await.unwrap();
+    lock
+}
+
 /// The tables are locked for longer than the poll may be away, with more to do than there is room for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_database_costs_the_worker_no_partition() {
@@ -117,13 +126,7 @@ async fn a_slow_database_costs_the_worker_no_partition() {
             worker.readiness.check().ok()
         })
         .await;
-        let url = &own.stores_settings.order_shards[0];
-        let locker = MySqlPool::connect(url).await.unwrap();
-        let mut lock = locker.acquire().await.unwrap();
-        sqlx::raw_sql("LOCK TABLES orders WRITE")
-            .execute(&mut *lock)
-            .await
-            .unwrap();
+        let lock = lock_orders(&own, 0).await;
         let all: Vec<_> = (0..600).map(|_| command(payer, shop, 1)).collect();
         let ids = own.send_all(&all).await;
         let start = Instant::now();
@@ -131,14 +134,47 @@ async fn a_slow_database_costs_the_worker_no_partition() {
             assert_eq!(worker.readiness.check(), Ok(()));
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        sqlx::raw_sql("UNLOCK TABLES")
-            .execute(&mut *lock)
-            .await
-            .unwrap();
+        lock.close().await.unwrap();
         own.ended(&ids).await;
         own.all_committed().await;
         worker.stop().await;
         assert_eq!(own.money(shop).await, (600, 0));
+    })
+    .await;
+}
+
+/// A worker with its hands full loses partitions while they are paused, and gets them back.
+#[tokio::test(flavor = "multi_thread")]
+async fn partitions_that_went_away_paused_are_read_when_they_come_back() {
+    with_own(async |own| {
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let full = own.worker_with(&own.stores_settings, |settings| {
+            settings.room_kib_max = 64;
+            settings.parked_kib_max = 16;
+            settings.revoke_wait_ms = 1_000;
+        });
+        eventually("the worker is ready", async || full.readiness.check().ok()).await;
+        let locks = [lock_orders(&own, 0).await, lock_orders(&own, 1).await];
+        let first: Vec<_> = (0..600).map(|_| command(payer, shop, 1)).collect();
+        let first = own.send_all(&first).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+
+        let second = own.worker();
+        eventually("the second worker is ready", async || {
+            second.readiness.check().ok()
+        })
+        .await;
+        for lock in locks {
+            lock.close().await.unwrap();
+        }
+        own.ended(&first).await;
+        second.stop().await;
+        let later: Vec<_> = (0..120).map(|_| command(payer, shop, 1)).collect();
+        let later = own.send_all(&later).await;
+        own.ended(&later).await;
+        own.all_committed().await;
+        full.stop().await;
+        assert_eq!(own.money(shop).await, (720, 0));
     })
     .await;
 }
