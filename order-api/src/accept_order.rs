@@ -3,7 +3,7 @@
 //! It runs in a task of its own, so that a client that hangs up leaves nothing half done. A marker
 //! or a memory of the order is made only after Kafka's acknowledgement.
 
-use crate::idempotency::{Claim, ClaimGuard, Decision, decide};
+use crate::idempotency::{ClaimGuard, Claimed, Decision, decide, is_alone};
 use crate::order_lookup::Found;
 use crate::order_producer::ProduceError;
 use crate::state::App;
@@ -47,7 +47,7 @@ pub(crate) enum AcceptError {
 pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted, AcceptError> {
     let (id, digest) = (submission.command.order_id, submission.command.body_digest);
     let (local_mark, local_claim) = app.local_claims.enter(id, digest);
-    let (found, (claim, redis_mark)) = tokio::join!(
+    let (found, claimed) = tokio::join!(
         app.lookup.find_unless_down(id),
         app.markers.claim(id, digest, rand::random())
     );
@@ -58,11 +58,11 @@ pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted,
         Found::Unreachable => (None, false),
     };
     let row_digest = row.as_ref().map(|row| row.body_digest);
-    let decision = decide(digest, row_digest, [local_mark, redis_mark]);
+    let decision = decide(digest, row_digest, [local_mark, claimed.mark()]);
     let taken = match decision {
-        Decision::Produce if row_is_known => produce(&app, &submission).await,
         Decision::Produce | Decision::ProduceToo => {
-            produce(&app, &submission).await.map_err(in_doubt)
+            let alone = is_alone(decision, row_is_known, &claimed);
+            produce(&app, &submission, alone).await
         }
         Decision::Replay => Ok(()),
         Decision::RefuseReused => Err(AcceptError::KeyReused),
@@ -71,14 +71,15 @@ pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted,
     let replayed = match decision {
         Decision::Produce => false,
         // Of several at once, the one whose claim stands in Redis is the first.
-        Decision::ProduceToo => claim.is_none(),
+        Decision::ProduceToo => !claimed.is_mine(),
         Decision::Replay | Decision::RefuseReused | Decision::RefuseInFlight => true,
     };
-    remember(&app, &submission, &taken, local_claim, claim, decision).await;
+    remember(&app, &submission, &taken, local_claim, claimed, decision).await;
     taken.map(|()| Accepted { replayed, row })
 }
 
-async fn produce(app: &App, submission: &Submission) -> Result<(), AcceptError> {
+/// Produces the record. `alone` says that nobody else can have enqueued it.
+async fn produce(app: &App, submission: &Submission, alone: bool) -> Result<(), AcceptError> {
     let wake = submission.wake.then(|| app.outcomes.instance());
     let command = &submission.command;
     let produced = app
@@ -86,24 +87,18 @@ async fn produce(app: &App, submission: &Submission) -> Result<(), AcceptError> 
         .produce(command, &submission.traceparent, wake)
         .await;
     produced.map_err(|error| {
-        let error = AcceptError::Produce(error);
-        if app.local_claims.is_unacknowledged(command.order_id) {
-            in_doubt(error)
-        } else {
-            error
-        }
+        // Asked now, because another request may have enqueued it meanwhile.
+        let alone = alone && !app.local_claims.is_unacknowledged(command.order_id);
+        AcceptError::Produce(if alone { error } else { in_doubt(error) })
     })
 }
 
 /// Somebody may have enqueued the same order: then nobody can say that nothing will come of it.
-fn in_doubt(error: AcceptError) -> AcceptError {
+fn in_doubt(error: ProduceError) -> ProduceError {
     match error {
-        AcceptError::Produce(ProduceError::NotEnqueued(cause)) => {
-            AcceptError::Produce(ProduceError::OutcomeUnknown(cause))
+        ProduceError::NotEnqueued(cause) | ProduceError::OutcomeUnknown(cause) => {
+            ProduceError::OutcomeUnknown(cause)
         }
-        AcceptError::Produce(ProduceError::OutcomeUnknown(_))
-        | AcceptError::KeyReused
-        | AcceptError::KeyInFlight => error,
     }
 }
 
@@ -113,27 +108,50 @@ async fn remember(
     submission: &Submission,
     taken: &Result<(), AcceptError>,
     local_claim: ClaimGuard,
-    claim: Option<Claim>,
+    claimed: Claimed,
     decision: Decision,
 ) {
     let (id, digest) = (submission.command.order_id, submission.command.body_digest);
     match taken {
         Ok(()) => {
             local_claim.accepted();
-            if decision != Decision::Replay || claim.is_some() {
+            if decision != Decision::Replay || claimed.is_mine() {
                 app.markers.mark(id, digest).await;
             }
         }
-        // The record may be on its way: the claim stands until its time is up.
-        Err(AcceptError::Produce(ProduceError::OutcomeUnknown(_))) => local_claim.unacknowledged(),
+        // The record may be on its way: a claim stands until its time is up.
+        Err(AcceptError::Produce(ProduceError::OutcomeUnknown(_))) => {
+            local_claim.unacknowledged();
+            if !claimed.is_mine() {
+                // Redis may be back, and whoever claimed it first may have taken that back.
+                app.markers.claim(id, digest, rand::random()).await;
+            }
+        }
         Err(
             AcceptError::KeyReused
             | AcceptError::KeyInFlight
             | AcceptError::Produce(ProduceError::NotEnqueued(_)),
         ) => {
-            if let Some(claim) = claim {
+            // A claim that Redis did not answer may stand there all the same.
+            if let Claimed::Mine(claim) | Claimed::Silence(claim) = claimed {
                 app.markers.unclaim(id, claim).await;
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubt_turns_every_failure_into_an_unknown_outcome() {
+        for error in [
+            ProduceError::NotEnqueued("down".into()),
+            ProduceError::OutcomeUnknown("down".into()),
+        ] {
+            let doubted = in_doubt(error);
+            assert!(matches!(doubted, ProduceError::OutcomeUnknown(cause) if cause == "down"));
         }
     }
 }

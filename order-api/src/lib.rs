@@ -6,6 +6,7 @@
 mod accept_order;
 mod auth;
 mod body;
+mod first_bytes;
 mod idempotency;
 mod kafka_health;
 mod limits;

@@ -1,12 +1,16 @@
 //! The merchant's own fields of an order: any JSON object, but never two values under one name,
-//! which readers would resolve differently.
+//! which readers would resolve differently, nor a number that would become another one. Fractions
+//! are the doubles nearest to them, as in every JSON reader.
 
 use serde::de::{DeserializeSeed, Error, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 use std::fmt;
 
-/// A JSON object without duplicate names at any depth.
+/// From here on neighbouring doubles are further than 1 apart: what was written is not known.
+const DOUBLES_EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
+
+/// A JSON object without duplicate names at any depth, whose numbers kept their value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Metadata(pub(crate) Map<String, Value>);
 
@@ -51,8 +55,16 @@ impl<'de> Visitor<'de> for StrictValue {
         Ok(Value::from(value))
     }
 
+    /// An integer comes here when it fits no 64 bits: as a double it would be another number, and
+    /// two orders could have one digest.
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
-        Ok(Value::from(value))
+        if value.abs() < DOUBLES_EXACT_BELOW {
+            Ok(Value::from(value))
+        } else {
+            Err(E::custom(
+                "a number must be an integer of 64 bits, or nearer to zero than 2^53; write a larger one as text",
+            ))
+        }
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
@@ -97,5 +109,41 @@ mod tests {
         assert!(read("[]").is_err());
         assert!(read("null").is_err());
         assert!(read("\"text\"").is_err());
+    }
+
+    #[test]
+    fn a_number_keeps_its_value_or_is_refused() {
+        let read = |number: &str| {
+            let read = serde_json::from_str::<Metadata>(&format!(r#"{{"n":{number}}}"#));
+            read.map(|metadata| metadata.0["n"].to_string())
+        };
+        for kept in [
+            "0",
+            "-1",
+            "2.5",
+            "0.1",
+            "-0.125",
+            "9007199254740993",
+            "-9007199254740993",
+            "18446744073709551615",
+            "-9223372036854775808",
+            // These two become their neighbours where doubles are read in haste.
+            "9007199254740991.0",
+            "31.245270191439438",
+        ] {
+            assert_eq!(read(kept).unwrap(), kept);
+        }
+        for changed in [
+            "18446744073709551616",
+            "-9223372036854775809",
+            "10000000000000000000001",
+            "-10000000000000000000001",
+            "9007199254740993.0",
+            "1e20",
+            "1e400",
+            "-1e400",
+        ] {
+            assert!(read(changed).is_err(), "{changed}");
+        }
     }
 }

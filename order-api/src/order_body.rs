@@ -31,7 +31,8 @@ pub(crate) struct NewOrder {
     /// For people; search finds words in it.
     #[schema(max_length = 1000)]
     description: Option<String>,
-    /// Your own fields: an object of at most 16 KiB as JSON without white space.
+    /// Your own fields: an object of at most 16 KiB as JSON without white space. Its integers have
+    /// at most 64 bits; write larger ones as text.
     #[schema(value_type = Option<serde_json::Value>)]
     metadata: Option<Metadata>,
 }
@@ -176,6 +177,27 @@ mod tests {
             .to_string()
             .replacen(r#""b":1"#, r#""b":1,"b":2"#, 1);
         assert!(pointers(&text)[0].starts_with("/metadata"));
+    }
+
+    #[test]
+    fn a_number_in_the_metadata_that_would_become_another_is_named() {
+        for number in ["10000000000000000000001", "18446744073709551616", "-1e400"] {
+            let text = order()
+                .to_string()
+                .replacen("[1,2]", &format!("[1,{number}]"), 1);
+            assert_eq!(pointers(&text), ["/metadata/a/d/1"], "{number}");
+        }
+        let digest = |number: &str| {
+            let text = order()
+                .to_string()
+                .replacen("[1,2]", &format!("[1,{number}]"), 1);
+            read(&text).unwrap().digest()
+        };
+        assert_ne!(
+            digest("18446744073709551614"),
+            digest("18446744073709551615")
+        );
+        assert_ne!(digest("0.1"), digest("2.5"));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 pub struct LookupSettings {
     /// Most order ids in one statement.
     pub batch_max: usize,
-    /// How long a statement may take, in milliseconds.
+    /// How long a statement may take, in milliseconds, and how long those wait who can do without.
     pub timeout_ms: u64,
     /// How long a shard that failed is left alone, in milliseconds.
     pub pause_ms: u64,
@@ -79,11 +79,14 @@ impl OrderLookup {
         self.enqueue(lane, id).await.unwrap_or(Found::Unreachable)
     }
 
-    /// Asks the order's shard unless it was down a moment ago: for those who can do without.
+    /// Asks the order's shard unless it was down a moment ago: for those who can do without. They
+    /// wait for one time-out at most, also where others stand before them.
     pub(crate) async fn find_unless_down(&self, id: OrderId) -> Found {
         let lane = self.lane_of(id);
         if !self.0.lanes[lane].down.load(Ordering::Relaxed) {
-            return self.find(id).await;
+            let timeout = Duration::from_millis(self.0.settings.timeout_ms);
+            let found = tokio::time::timeout(timeout, self.find(id)).await;
+            return found.unwrap_or(Found::Unreachable);
         }
         let asked_ms = self.0.lanes[lane].asked_ms.load(Ordering::Relaxed);
         if self.0.now_ms() >= asked_ms + self.0.settings.pause_ms {
@@ -192,4 +195,38 @@ fn first_cause(lookups: &[Lookup]) -> Option<String> {
         Lookup::Unreachable(cause) => Some(cause.clone()),
         Lookup::Found(_) | Lookup::Missing => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::StoresSettings;
+
+    fn lookup(timeout_ms: u64) -> OrderLookup {
+        let nowhere = || vec!["mysql://u:p@127.0.0.1:9/x".to_owned()];
+        let stores = StoresSettings {
+            order_shards: nowhere(),
+            account_shards: nowhere(),
+            ..StoresSettings::default()
+        };
+        let settings = LookupSettings {
+            batch_max: 1,
+            timeout_ms,
+            pause_ms: 1,
+        };
+        OrderLookup::new(Stores::connect(&stores).unwrap(), &settings)
+    }
+
+    #[tokio::test]
+    async fn who_can_do_without_never_waits_for_a_long_queue() {
+        let lookup = lookup(20);
+        // As while a statement runs that never ends.
+        lookup.0.lanes[0].queue().running = true;
+        let begun = Instant::now();
+        let found = lookup.find_unless_down(OrderId::from_bytes([9; 16])).await;
+        assert!(matches!(found, Found::Unreachable), "{found:?}");
+        let waited = begun.elapsed();
+        assert!(waited >= Duration::from_millis(20), "{waited:?}");
+        assert!(waited < Duration::from_secs(5), "{waited:?}");
+    }
 }

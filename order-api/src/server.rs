@@ -1,5 +1,6 @@
 //! The listener: connections within limits, HTTP/1 and HTTP/2, and an orderly end.
 
+use crate::first_bytes::first_bytes;
 use crate::router::router;
 use crate::settings::{HttpSettings, Settings};
 use crate::state::App;
@@ -7,7 +8,7 @@ use crate::{kafka_health, queues};
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use service::admin::Readiness;
 use std::net::SocketAddr;
@@ -103,9 +104,7 @@ async fn accept_until_stopped(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> GracefulShutdown {
-    let http = &app.settings.http;
-    let builder = connection_builder(http);
-    let router = router(app.clone());
+    let door = Arc::new(Door::new(app));
     let connections = GracefulShutdown::new();
     let stopped = stop_after_notice(app, stop);
     tokio::pin!(stopped);
@@ -120,9 +119,9 @@ async fn accept_until_stopped(
         };
         match accepted {
             Ok((stream, _)) => {
-                let served = serve_connection(&builder, stream, router.clone(), &connections);
+                let (door, watcher) = (Arc::clone(&door), connections.watcher());
                 tokio::spawn(async move {
-                    served.await;
+                    door.serve(stream, watcher).await;
                     drop(place);
                 });
             }
@@ -161,21 +160,37 @@ fn connection_builder(http: &HttpSettings) -> Builder<TokioExecutor> {
     builder
 }
 
-fn serve_connection(
-    builder: &Builder<TokioExecutor>,
-    stream: TcpStream,
+/// What every connection is served with.
+struct Door {
+    builder: Builder<TokioExecutor>,
     router: Router,
-    connections: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + use<> {
-    // Answers are small and somebody waits for each.
-    let _ = stream.set_nodelay(true);
-    let service = TowerToHyperService::new(router);
-    let connection = builder
-        .serve_connection(TokioIo::new(stream), service)
-        .into_owned();
-    let connection = connections.watch(connection);
-    async move {
-        if let Err(error) = connection.await {
+    first_bytes_timeout: Duration,
+    stopping: CancellationToken,
+}
+
+impl Door {
+    fn new(app: &App) -> Self {
+        let http = &app.settings.http;
+        Self {
+            builder: connection_builder(http),
+            router: router(app.clone()),
+            first_bytes_timeout: Duration::from_millis(http.header_timeout_ms),
+            stopping: app.stopping.clone(),
+        }
+    }
+
+    /// Serves a connection to its end. One that says nothing is closed when its time is up, or the
+    /// service stops.
+    async fn serve(&self, stream: TcpStream, watcher: Watcher) {
+        // Answers are small and somebody waits for each.
+        let _ = stream.set_nodelay(true);
+        let begun = tokio::time::timeout(self.first_bytes_timeout, first_bytes(stream));
+        let Some(Ok(Ok(stream))) = self.stopping.run_until_cancelled(begun).await else {
+            return;
+        };
+        let service = TowerToHyperService::new(self.router.clone());
+        let connection = self.builder.serve_connection(TokioIo::new(stream), service);
+        if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(error, "A connection ended early.");
         }
     }

@@ -127,11 +127,6 @@ impl Settings {
                  idempotency.redis_timeout_ms + http.body_timeout_ms"
             ));
         }
-        if self.idempotency.claim_ttl_ms <= self.producer.message_timeout_ms {
-            return conflict(
-                "idempotency.claim_ttl_ms must exceed producer.message_timeout_ms".into(),
-            );
-        }
         if self.search.request_timeout_ms >= request {
             return conflict(
                 "http.request_timeout_ms must exceed search.request_timeout_ms".into(),

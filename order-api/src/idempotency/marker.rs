@@ -24,7 +24,44 @@ pub(crate) struct MarkerStore {
 
 /// A claim of this request in Redis: the value that stands there.
 #[derive(Debug)]
-pub(crate) struct Claim(String);
+pub(crate) struct Claim(pub(super) String);
+
+/// What Redis says to a claim.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    /// Nothing stood there; now this request's claim does.
+    Mine(Claim),
+    /// Somebody else's claim or marker stands there.
+    Theirs(Mark),
+    /// Something stands there that nobody can read.
+    Unreadable,
+    /// It does not answer: anything may stand there, this request's late claim too.
+    Silence(Claim),
+}
+
+impl Claimed {
+    /// `answer` is the value that stood there before, if Redis has answered.
+    fn of(answer: Option<Option<String>>, claim: Claim) -> Self {
+        match answer {
+            None => Self::Silence(claim),
+            Some(None) => Self::Mine(claim),
+            Some(Some(text)) => read_mark(&text).map_or(Self::Unreadable, Self::Theirs),
+        }
+    }
+
+    /// Whether Redis knew of nobody else.
+    pub(crate) fn is_mine(&self) -> bool {
+        matches!(self, Self::Mine(_))
+    }
+
+    /// What somebody else left there.
+    pub(crate) fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Theirs(mark) => Some(*mark),
+            Self::Mine(_) | Self::Unreadable | Self::Silence(_) => None,
+        }
+    }
+}
 
 impl MarkerStore {
     /// Does not wait for Redis.
@@ -41,19 +78,17 @@ impl MarkerStore {
         })
     }
 
-    /// Claims the order for this body, or says what stands there. Neither when Redis does not
-    /// answer. `token` tells this request's claim from others.
-    pub(crate) async fn claim(
-        &self,
-        id: OrderId,
-        digest: BodyDigest,
-        token: u64,
-    ) -> (Option<Claim>, Option<Mark>) {
+    /// Claims the order for this body, or says what stands there. `token` tells this request's
+    /// claim from others.
+    ///
+    /// A claim lives as long as a marker: the record of one whose owner died may be on Kafka, and
+    /// for that long nobody may say that nothing will come of it.
+    pub(crate) async fn claim(&self, id: OrderId, digest: BodyDigest, token: u64) -> Claimed {
         let value = format!("c:{}:{token:016x}", String::from(digest));
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)
             .get(true)
-            .with_expiration(SetExpiry::PX(self.settings.claim_ttl_ms));
+            .with_expiration(SetExpiry::EX(self.settings.marker_ttl_s));
         let mut command = redis::cmd("SET");
         command
             .arg(self.redis.marker_key(id))
@@ -61,11 +96,7 @@ impl MarkerStore {
             .arg(&options);
         let mut connection = self.connection.clone();
         let asked = command.query_async::<Option<String>>(&mut connection);
-        match self.bounded(asked).await {
-            None => (None, None),
-            Some(None) => (Some(Claim(value)), None),
-            Some(Some(text)) => (None, read_mark(&text)),
-        }
+        Claimed::of(self.bounded(asked).await, Claim(value))
     }
 
     /// Leaves the marker of an acknowledged record.
@@ -193,6 +224,46 @@ mod tests {
         for bad in ["", "a:", "x:1", "a:zz", &hex] {
             assert_eq!(read_mark(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn silence_and_what_nobody_can_read_are_not_nothing() {
+        let digest = BodyDigest::from_bytes([3; 32]);
+        let of = |answer: Option<Option<&str>>| {
+            let answer = answer.map(|text| text.map(str::to_owned));
+            Claimed::of(answer, Claim("mine".into()))
+        };
+        assert!(of(Some(None)).is_mine());
+        for other in [None, Some(Some("what is this"))] {
+            let claimed = of(other);
+            assert!(!claimed.is_mine() && claimed.mark().is_none(), "{other:?}");
+        }
+        let theirs = format!("c:{}:00000000000000ff", String::from(digest));
+        let claimed = of(Some(Some(&theirs)));
+        assert!(!claimed.is_mine());
+        assert!(claimed.mark().is_some_and(|mark| !mark.acknowledged));
+    }
+
+    #[tokio::test]
+    async fn a_redis_that_is_away_or_left_alone_is_silent() {
+        let away = RedisSettings::of_url("redis://127.0.0.1:9/");
+        let settings = IdempotencySettings {
+            marker_ttl_s: 60,
+            redis_timeout_ms: 500,
+            redis_failures_max: 1,
+            redis_pause_ms: 60_000,
+            accepted_max: 1,
+        };
+        let markers = MarkerStore::new(&away, &settings).unwrap();
+        let (id, digest) = (
+            OrderId::from_bytes([9; 16]),
+            BodyDigest::from_bytes([3; 32]),
+        );
+        for _ in 0..2 {
+            let claimed = markers.claim(id, digest, 1).await;
+            assert!(matches!(claimed, Claimed::Silence(_)), "{claimed:?}");
+        }
+        assert!(!markers.breaker.lets_through());
     }
 
     #[test]

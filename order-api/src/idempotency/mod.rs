@@ -2,15 +2,16 @@
 //! what follows from it.
 //!
 //! Three witnesses are asked. The order row is the truth. A marker in Redis exists only once Kafka
-//! has acknowledged a record; a claim says that somebody is producing one and proves nothing. The
-//! same two are kept in this process, so that it holds without Redis as well. None of them guards
+//! has acknowledged a record; a claim says that somebody is producing one, or was and may have
+//! enqueued it, and proves nothing. The same two are kept in this process, so that it holds without
+//! Redis as well. A witness that is silent has not said that there is nothing. None of them guards
 //! the money: the log's order and the row do.
 
 mod claims;
 mod marker;
 
 pub(crate) use claims::{ClaimGuard, LocalClaims};
-pub(crate) use marker::{Claim, MarkerStore};
+pub(crate) use marker::{Claimed, MarkerStore};
 
 use domain::BodyDigest;
 use serde::{Deserialize, Serialize};
@@ -19,10 +20,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct IdempotencySettings {
-    /// How long Redis keeps the marker of an acknowledged record, in seconds.
+    /// How long Redis keeps the marker of an acknowledged record, or a claim that nobody took
+    /// back, in seconds.
     pub marker_ttl_s: u64,
-    /// How long a claim stands when its owner dies, in milliseconds.
-    pub claim_ttl_ms: u64,
     /// How long Redis may take before it is done without, in milliseconds.
     pub redis_timeout_ms: u64,
     /// Failures in a row after which Redis is not asked for a while.
@@ -82,8 +82,21 @@ pub(crate) fn decide(
     }
 }
 
+/// Whether the row's shard, Redis and this process have all said that they know of nobody else who
+/// asked for this order. One that is silent may know somebody.
+pub(crate) fn is_alone(decision: Decision, row_is_known: bool, claimed: &Claimed) -> bool {
+    match decision {
+        Decision::Produce => row_is_known && claimed.is_mine(),
+        Decision::ProduceToo
+        | Decision::Replay
+        | Decision::RefuseReused
+        | Decision::RefuseInFlight => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use super::marker::Claim;
     use super::*;
 
     const MINE: BodyDigest = BodyDigest::from_bytes([1; 32]);
@@ -136,5 +149,28 @@ mod tests {
             decide([mark(MINE, false), mark(OTHER, false)]),
             Decision::RefuseInFlight
         );
+    }
+
+    fn claim() -> Claim {
+        Claim("c:0:0".into())
+    }
+
+    #[test]
+    fn only_who_heard_of_nobody_from_everybody_is_alone() {
+        assert!(is_alone(Decision::Produce, true, &Claimed::Mine(claim())));
+        let theirs = Claimed::Theirs(Mark {
+            digest: MINE,
+            acknowledged: false,
+        });
+        for (decision, row_is_known, claimed) in [
+            (Decision::Produce, false, Claimed::Mine(claim())),
+            (Decision::Produce, true, Claimed::Silence(claim())),
+            (Decision::Produce, true, Claimed::Unreadable),
+            (Decision::ProduceToo, true, Claimed::Mine(claim())),
+            (Decision::ProduceToo, true, theirs),
+        ] {
+            let alone = is_alone(decision, row_is_known, &claimed);
+            assert!(!alone, "{decision:?}, {row_is_known}, {claimed:?}");
+        }
     }
 }

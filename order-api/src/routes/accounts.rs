@@ -101,7 +101,9 @@ pub(super) async fn open_account(
     let key = idempotency_key::optional(request.headers())?.map(str::to_owned);
     let to_open: AccountToOpen = body::json(request, &app).await?;
     let new = new_account(&app, &caller, key.as_deref(), to_open)?;
-    let (account, replayed) = match app.accounts.open(&new).await.map_err(unavailable)? {
+    let accounts = app.accounts.clone();
+    let opened = to_its_end(&app, async move { accounts.open(&new).await });
+    let (account, replayed) = match opened.await? {
         Opened::New(account) => (account, false),
         Opened::Replayed(account) => (account, true),
         Opened::Conflict => return Err(key_reused()),
@@ -162,8 +164,11 @@ pub(super) async fn close_account(
     caller.require(Scope::AccountsWrite)?;
     let id = account_id(&id)?;
     body::discard(request, &app).await?;
-    let closed = app.accounts.close(store_scope(&caller), id).await;
-    let account = closed.map_err(unavailable)?.ok_or_else(not_found)?;
+    let accounts = app.accounts.clone();
+    let closed = to_its_end(&app, async move {
+        accounts.close(store_scope(&caller), id).await
+    });
+    let account = closed.await?.ok_or_else(not_found)?;
     Ok(Json(AccountView::of(&account)))
 }
 
@@ -256,6 +261,20 @@ pub(super) fn key_reused() -> Problem {
         ProblemKind::IdempotencyKeyReused,
         "what was done first under this key stands untouched; use a new key for something else",
     )
+}
+
+/// Changes an account in a task of its own: a client that hangs up, or a request whose time is up,
+/// leaves nothing half done on a connection.
+pub(super) async fn to_its_end<T: Send + 'static>(
+    app: &App,
+    change: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+) -> Result<T, Problem> {
+    let ended = app.tasks.spawn(change).await;
+    let changed = ended.map_err(|error| {
+        tracing::error!(%error, "A change of an account broke off.");
+        Problem::new(ProblemKind::Internal, "what became of this is not known")
+    })?;
+    changed.map_err(unavailable)
 }
 
 /// What a failed store means for the caller.

@@ -1,6 +1,6 @@
 //! `POST /v1/accounts/{id}/funding`: money from outside into an account.
 
-use super::accounts::{account_id, key_reused, not_found, store_scope, unavailable};
+use super::accounts::{account_id, key_reused, not_found, store_scope, to_its_end};
 use super::idempotency_key;
 use crate::auth::{Caller, Scope};
 use crate::body;
@@ -93,8 +93,11 @@ pub(super) async fn fund_account(
         amount: money.amount,
         currency: money.currency,
     };
-    let funded = app.accounts.fund(store_scope(&caller), &funding).await;
-    let (receipt, replayed) = match funded.map_err(unavailable)? {
+    let accounts = app.accounts.clone();
+    let funded = to_its_end(&app, async move {
+        accounts.fund(store_scope(&caller), &funding).await
+    });
+    let (receipt, replayed) = match funded.await? {
         Funded::Booked(receipt) => (receipt, false),
         Funded::Replayed(receipt) => (receipt, true),
         Funded::Conflict => return Err(key_reused()),

@@ -3,8 +3,12 @@
 use crate::client::{Client, send};
 use crate::stand::with_stand;
 use crate::tokens::ALL_SCOPES;
+use domain::{AccountId, AccountKind, Xid};
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use store::{AccountStore, Funding, NewAccount, Scope, Stores};
 
 async fn open(client: &Client, body: &Value) -> Value {
     let answer = send(client.request(Method::POST, "/v1/accounts").json(body)).await;
@@ -155,6 +159,109 @@ async fn the_system_s_accounts_cannot_be_opened_or_seen() {
         shop.get("/v1/accounts/acct_1")
             .await
             .problem(404, "account_not_found");
+    })
+    .await;
+}
+
+const OFFICE: Scope<'_> = Scope {
+    tenant: "demo",
+    merchant: None,
+};
+
+fn any_customer() -> NewAccount {
+    NewAccount {
+        id: AccountId::from_bytes(rand::random()),
+        tenant: "demo".into(),
+        merchant: None,
+        kind: AccountKind::Customer,
+        currency: "USD".parse().unwrap(),
+        name: "Ada".into(),
+        body_digest: None,
+    }
+}
+
+/// Begins a funding and drops it after some microseconds, wherever it stands: often in BEGIN.
+async fn drop_a_funding(accounts: &AccountStore, account: AccountId) {
+    let funding = Funding {
+        xid: Xid::from_bytes(rand::random()),
+        account,
+        amount: 1,
+        currency: "USD".parse().unwrap(),
+    };
+    let time = Duration::from_micros(rand::random_range(0..800));
+    let begun = Instant::now();
+    let up = async {
+        while begun.elapsed() < time {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = accounts.fund(OFFICE, &funding) => {}
+        () = up => {}
+    }
+}
+
+/// Opens accounts at once, so that every connection has a part in it; the others must see them.
+async fn assert_no_connection_keeps_its_work_to_itself(
+    accounts: &AccountStore,
+    others: &AccountStore,
+) {
+    let opened: Vec<NewAccount> = (0..16).map(|_| any_customer()).collect();
+    for answer in join_all(opened.iter().map(|new| accounts.open(new))).await {
+        answer.unwrap();
+    }
+    for found in join_all(opened.iter().map(|new| others.find(OFFICE, new.id))).await {
+        assert!(
+            found.unwrap().is_some(),
+            "it is in no transaction but its own"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_funding_dropped_at_any_point_leaves_no_transaction_open() {
+    with_stand(async |stand| {
+        let stores = Stores::connect(&stand.settings().stores).unwrap();
+        let account = any_customer();
+        stores.accounts.open(&account).await.unwrap();
+        let others = Stores::connect(&stand.settings().stores).unwrap();
+        for _ in 0..40 {
+            let dropped = (0..8).map(|_| drop_a_funding(&stores.accounts, account.id));
+            join_all(dropped).await;
+            assert_no_connection_keeps_its_work_to_itself(&stores.accounts, &others.accounts).await;
+        }
+        stores.close().await;
+        others.close().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_caller_of_a_funding_who_hangs_up_finds_it_booked_once() {
+    with_stand(async |stand| {
+        let url = stand.start().await;
+        let office = stand.client(&url, "demo", None, ALL_SCOPES);
+        let account = open(&office, &customer()).await;
+        let path = format!("/v1/accounts/{}", account["id"].as_str().unwrap());
+        let money = json!({ "amount": 1, "currency": "USD" });
+        for number in 0..40_u64 {
+            let (office, path, money) = (office.clone(), path.clone(), money.clone());
+            let asked = tokio::spawn(async move {
+                let key = format!("f{number}");
+                office.post(&format!("{path}/funding"), &key, &money).await
+            });
+            tokio::time::sleep(Duration::from_millis(number % 8)).await;
+            asked.abort();
+        }
+        for number in 0..40 {
+            let key = format!("f{number}");
+            let again = office.post(&format!("{path}/funding"), &key, &money).await;
+            assert_eq!(again.status, 201, "{again:?}");
+        }
+        let elsewhere = stand.start().await;
+        let office = stand.client(&elsewhere, "demo", None, ALL_SCOPES);
+        let seen = office.get(&path).await;
+        assert_eq!(seen.body["ledger_balance"], 40, "{seen:?}");
     })
     .await;
 }

@@ -39,6 +39,51 @@ async fn without_kafka_nothing_is_enqueued_and_it_is_said_at_once() {
 }
 
 #[tokio::test]
+async fn with_kafka_and_redis_away_nobody_can_say_that_nothing_will_come_of_it() {
+    with_stand(async |stand| {
+        let (url, _) = stand
+            .start_unready(|settings| {
+                settings.kafka.brokers = CLOSED.into();
+                settings.redis.url = format!("redis://{CLOSED}/");
+            })
+            .await;
+        let shop = stand.shop(&url);
+        // Asked and silent at first, left alone later.
+        for number in 0..6 {
+            let answer = shop.post_order(&format!("k{number}"), &order(100)).await;
+            answer.problem(503, "outcome_unknown");
+            assert!(answer.header("location").starts_with("/v1/orders/ord_"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_claimed_an_order_in_redis_may_have_enqueued_it() {
+    with_stand(async |stand| {
+        let good = stand.shop(&stand.start().await);
+        let known = good.post_order("k", &order(100)).await;
+        let id = known.text("id");
+        let (marker, _) = stand.mark(id).await.unwrap();
+        let claim = format!("{}:00000000000000ff", marker.replacen("a:", "c:", 1));
+        for foreign in [claim.as_str(), "what nobody can read"] {
+            let (url, _) = stand
+                .start_unready(|settings| settings.kafka.brokers = CLOSED.into())
+                .await;
+            let shop = stand.shop(&url);
+            stand.set_mark(id, foreign).await;
+            let answer = shop.post_order("k", &order(100)).await;
+            answer.problem(503, "outcome_unknown");
+            assert_eq!(answer.header("location"), known.header("location"));
+            assert_eq!(stand.mark(id).await.unwrap().0, foreign);
+            let fresh = shop.post_order("fresh", &order(100)).await;
+            fresh.problem(503, "not_enqueued");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_topic_that_is_not_there_takes_no_order() {
     with_stand(async |stand| {
         let topic = format!("t_{}_elsewhere", stand.run);
@@ -87,6 +132,14 @@ async fn a_silent_kafka_leaves_the_outcome_unknown_until_the_same_key_resolves_i
         assert!(path.starts_with("/v1/orders/ord_"));
         assert!(!answer.header("retry-after").is_empty());
         assert_eq!(shop.get(&path).await.text("status"), "processing");
+        // For as long as a marker would: this process may die, and its record be on Kafka.
+        let id = path.trim_start_matches("/v1/orders/");
+        let (claim, ttl_s) = stand.mark(id).await.unwrap();
+        let marker_ttl_s = stand.settings().idempotency.marker_ttl_s;
+        assert!(
+            claim.starts_with("c:") && ttl_s > marker_ttl_s - 60,
+            "{claim} {ttl_s}"
+        );
         // Another body has to wait until it is known whether this one counts.
         let other = stand
             .shop(&stand.start().await)
@@ -290,6 +343,24 @@ async fn an_orderly_end_answers_what_is_in_hand() {
         );
         let closed = TcpStream::connect(url.trim_start_matches("http://")).await;
         assert!(closed.is_err());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_orderly_end_does_not_wait_for_who_says_nothing() {
+    with_stand(async |stand| {
+        let url = stand.start().await;
+        let address = url.trim_start_matches("http://");
+        let silent = TcpStream::connect(address).await.unwrap();
+        let mut hinting = TcpStream::connect(address).await.unwrap();
+        hinting.write_all(b"PRI").await.unwrap();
+        assert_eq!(stand.shop(&url).get("/livez").await.status, 200);
+        let begun = Instant::now();
+        stand.stop_newest().await;
+        let elapsed = begun.elapsed();
+        assert!(elapsed < Duration::from_secs(15), "{elapsed:?}");
+        drop((silent, hinting));
     })
     .await;
 }

@@ -93,6 +93,36 @@ async fn heads_are_limited_in_size_number_and_time() {
 }
 
 #[tokio::test]
+async fn who_does_not_say_which_http_he_speaks_is_let_go() {
+    with_stand(async |stand| {
+        let url = stand
+            .start_with(|settings| {
+                settings.http.header_timeout_ms = 1000;
+                settings.http.connections_max = 4;
+            })
+            .await;
+        let address = url.trim_start_matches("http://");
+        let mut held = Vec::new();
+        for said in [&b""[..], b"", b"PRI", b"PRI * HTTP/2.0\r\n\r\nSM\r\n"] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(said).await.unwrap();
+            held.push(stream);
+        }
+        // Every place is taken until they are closed, with or without a word.
+        let begun = Instant::now();
+        for mut stream in held {
+            let left = Duration::from_secs(5).saturating_sub(begun.elapsed());
+            let mut answer = Vec::new();
+            let closed = tokio::time::timeout(left, stream.read_to_end(&mut answer)).await;
+            assert!(closed.is_ok(), "a silent connection keeps its place");
+        }
+        assert_eq!(stand.shop(&url).get("/livez").await.status, 200);
+        assert_http_2(&url).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_body_that_never_comes_is_not_waited_for() {
     with_stand(async |stand| {
         let url = stand
@@ -146,15 +176,18 @@ async fn too_many_requests_in_hand_are_shed_and_probes_are_not() {
 #[tokio::test]
 async fn http_2_is_spoken_as_well() {
     with_stand(async |stand| {
-        let url = stand.start().await;
-        let http = reqwest::Client::builder()
-            .http2_prior_knowledge()
-            .no_proxy()
-            .build()
-            .unwrap();
-        let answer = http.get(format!("{url}/livez")).send().await.unwrap();
-        assert_eq!(answer.version(), reqwest::Version::HTTP_2);
-        assert_eq!(answer.status(), 200);
+        assert_http_2(&stand.start().await).await;
     })
     .await;
+}
+
+async fn assert_http_2(url: &str) {
+    let http = reqwest::Client::builder()
+        .http2_prior_knowledge()
+        .no_proxy()
+        .build()
+        .unwrap();
+    let answer = http.get(format!("{url}/livez")).send().await.unwrap();
+    assert_eq!(answer.version(), reqwest::Version::HTTP_2);
+    assert_eq!(answer.status(), 200);
 }

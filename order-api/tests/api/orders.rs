@@ -190,6 +190,17 @@ async fn a_bad_order_is_refused_by_name_and_nothing_is_written() {
             .await
             .problem(400, "invalid_body")
             .pointers(&["/amount"]);
+        let mut body = order(100);
+        body["metadata"] = json!({ "serial": 1 });
+        let long = body
+            .to_string()
+            .replace("\"serial\":1", "\"serial\":10000000000000000000001");
+        let request = shop.request(Method::POST, "/v1/orders").body(long);
+        let request = request.header("content-type", "application/json");
+        send(request.header("idempotency-key", "k"))
+            .await
+            .problem(400, "invalid_body")
+            .pointers(&["/metadata/serial"]);
         raw("{").await.problem(400, "invalid_body");
         raw("").await.problem(400, "invalid_body");
         assert!(stand.records().await.is_empty());

@@ -178,8 +178,7 @@ impl Stand {
 
     /// Deletes every key of this stand in Redis.
     pub async fn empty_redis(&self) {
-        let client = redis::Client::open(variable("HOLDFAST_REDIS_URL")).unwrap();
-        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut connection = redis().await;
         let keys: Vec<String> = redis::cmd("KEYS")
             .arg(format!("t_{}:*", self.run))
             .query_async(&mut connection)
@@ -192,6 +191,30 @@ impl Stand {
                 .await
                 .unwrap();
         }
+    }
+
+    /// What stands in Redis of an order, and for how many seconds yet.
+    pub async fn mark(&self, order_id: &str) -> Option<(String, u64)> {
+        let (text, ttl_s): (Option<String>, i64) = redis::pipe()
+            .get(self.mark_key(order_id))
+            .ttl(self.mark_key(order_id))
+            .query_async(&mut redis().await)
+            .await
+            .unwrap();
+        text.map(|text| (text, u64::try_from(ttl_s).unwrap()))
+    }
+
+    /// Puts this into Redis, as some other API process might have.
+    pub async fn set_mark(&self, order_id: &str, text: &str) {
+        redis::cmd("SET")
+            .arg((self.mark_key(order_id), text, "EX", 60))
+            .exec_async(&mut redis().await)
+            .await
+            .unwrap();
+    }
+
+    fn mark_key(&self, order_id: &str) -> String {
+        format!("t_{}:idem:{order_id}", self.run)
     }
 
     /// The row that a consumer would leave of this record, in this state (code and reason).
@@ -267,6 +290,11 @@ fn database_names(run: &str) -> Vec<(String, String)> {
     let mut names = of("HOLDFAST_ORDER_SHARDS", "orders");
     names.extend(of("HOLDFAST_ACCOUNT_SHARDS", "accounts"));
     names
+}
+
+async fn redis() -> redis::aio::MultiplexedConnection {
+    let client = redis::Client::open(variable("HOLDFAST_REDIS_URL")).unwrap();
+    client.get_multiplexed_async_connection().await.unwrap()
 }
 
 async fn run_on(server: &str, statement: String) {
