@@ -126,9 +126,13 @@ fn poison(good: &Written) -> Result<Vec<(&'static str, Written)>> {
     ])
 }
 
-/// The record that waits for a newer consumer is taken out of the log, and the worker that holds it
-/// starts anew. A good one behind it, once more, lets the offset move.
+/// Once all before it have ended, the record that waits for a newer consumer is taken out of the log,
+/// and the worker that holds it starts anew. A good one behind it, once more, lets the offset move.
 async fn forget(live: &Live, log: &Log, good: &Written, held: (i32, i64)) -> Result<()> {
+    until(SOON, "only the newer one holds the offset", async || {
+        Ok(log.committed(COMMANDS, held.0)? == Offset::Offset(held.1))
+    })
+    .await?;
     let worker = live.handle(ServerName::Consumer(1));
     worker.stop().await?;
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()

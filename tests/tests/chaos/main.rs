@@ -25,6 +25,7 @@ mod live;
 mod neighbour;
 mod obstacle;
 mod one_database;
+mod queues;
 mod records;
 mod scenario;
 mod steps;

@@ -63,12 +63,23 @@ impl Log {
         let mut client = ClientConfig::new();
         client.set("bootstrap.servers", &live.env().kafka_brokers);
         let producer = client.clone().set("message.timeout.ms", "10000").create()?;
-        // It joins no group and commits nothing; the client wants a name all the same.
+        // It joins no group and commits nothing: the workers' name lets it ask how far they are.
         let reader = client
-            .set("group.id", "chaos-reader")
+            .set("group.id", "holdfast-consumers")
             .set("enable.auto.commit", "false")
             .create()?;
         Ok(Self { producer, reader })
+    }
+
+    /// The offset that the workers have committed.
+    pub fn committed(&self, topic: &str, partition: i32) -> Result<Offset> {
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition(topic, partition);
+        let committed = self
+            .reader
+            .committed_offsets(asked, Duration::from_secs(10))?;
+        let found = committed.find_partition(topic, partition);
+        Ok(found.context("no such partition")?.offset())
     }
 
     /// Writes a record; where it is now.
