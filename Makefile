@@ -54,7 +54,6 @@ catalogue: fetch toolchain testing ## Run the catalogue of faults alone and at f
 	CHAOS_FULL=1 stack/test.sh $(TEST_ROOT) --test chaos -- --nocapture
 
 chaos: fetch testing binaries ## Break everything at random under load, then check the books (DURATION=120 SEED=n)
-	cargo build --release --locked -p shifted-waits
 	stack/install.sh $(CARGO_TARGET_DIR)/release $(CHAOS_ROOT)
 	$(CARGO_TARGET_DIR)/release/holdfast-chaos --root $(CHAOS_ROOT) --report $(LOCAL)/chaos-report.json \
 		--seconds $(DURATION) $(if $(SEED),--seed $(SEED))
@@ -76,4 +75,5 @@ testing:
 
 binaries: toolchain
 	cargo build --release --locked --workspace --bins
+	cargo build --release --locked -p shifted-waits
 	stack/install.sh $(CARGO_TARGET_DIR)/release $(LOCAL)

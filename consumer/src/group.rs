@@ -127,9 +127,7 @@ impl ConsumerContext for Group {
             Rebalance::Assign(list) => {
                 meters::rebalanced("assigned");
                 // The client remembers a pause from when they were ours before.
-                if let Err(error) = consumer.resume(list) {
-                    tracing::debug!(%error, "What was assigned was not paused.");
-                }
+                let _ = consumer.resume(list);
                 self.assign(numbers_of(list));
             }
             Rebalance::Revoke(list) => {

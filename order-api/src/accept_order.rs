@@ -78,7 +78,7 @@ pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted,
     taken.map(|()| Accepted { replayed, row })
 }
 
-/// Produces the record. `alone` says that nobody else can have enqueued it.
+/// Produces the record. `alone` says that nobody else was known when it was claimed.
 async fn produce(app: &App, submission: &Submission, alone: bool) -> Result<(), AcceptError> {
     let wake = submission.wake.then(|| app.outcomes.instance());
     let command = &submission.command;
@@ -88,7 +88,7 @@ async fn produce(app: &App, submission: &Submission, alone: bool) -> Result<(), 
         .await;
     produced.map_err(|error| {
         // Asked now, because another request may have enqueued it meanwhile.
-        let alone = alone && !app.local_claims.is_unacknowledged(command.order_id);
+        let alone = alone && !app.local_claims.may_be_enqueued(command.order_id);
         AcceptError::Produce(if alone { error } else { in_doubt(error) })
     })
 }
@@ -121,7 +121,7 @@ async fn remember(
         }
         // The record may be on its way: a claim stands until its time is up.
         Err(AcceptError::Produce(ProduceError::OutcomeUnknown(_))) => {
-            local_claim.unacknowledged();
+            local_claim.in_doubt();
             if !claimed.is_mine() {
                 // Redis may be back, and whoever claimed it first may have taken that back.
                 app.markers.claim(id, digest, rand::random()).await;

@@ -76,6 +76,9 @@ where
             for place in behind {
                 answers[place] = parked.get(&xids[place]).cloned();
             }
+            if wave.is_empty() {
+                continue;
+            }
             meter::batch("records", wave.len());
             let taken = wave.iter().filter_map(|&place| records[place].take());
             let mut batch = Batch::of_records(&self.log, taken);

@@ -1,10 +1,11 @@
 //! Runs one operation for a set of items on one shard, in one SQL transaction, and tells for each
 //! item how it went.
 //!
-//! What passes by itself (deadlock, lock time-out, lost connection) is tried again in place. Where
-//! the statement itself is refused, the set is cut in half until the culprit stands alone; where it
-//! waits in vain for a lock, it is cut until those who need that lock wait alone. A shard that does
-//! not answer, or whose tables as a whole are locked, is left alone for a moment.
+//! What passes by itself (deadlock, lost connection) is tried again in place. Where the statement
+//! itself is refused, the set is cut in half until the culprit stands alone; where it waits in vain
+//! for a lock, or its time is up, a probe tells whether the shard serves at all: if so, the set is cut
+//! until those who wait stand alone. A shard that does not answer, or whose tables as a whole are
+//! locked, is left alone for a moment.
 
 use crate::attempt::{LockWait, Patience, in_transaction};
 use crate::breaker::{Admission, Breaker};

@@ -7,7 +7,7 @@ use std::time::Duration;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct CoordinatorSettings {
-    /// How often a deadlock, a lock time-out or a lost connection is tried again in place.
+    /// How often a deadlock or a lost connection is tried again in place.
     pub quick_retries_max: u32,
     /// The pause before the first of them; it doubles, with jitter.
     pub quick_retry_pause_ms: u64,

@@ -13,8 +13,8 @@ pub(crate) struct LocalClaims(Arc<Mutex<Claims>>);
 struct Claims {
     in_hand: HashMap<OrderId, InHand>,
     accepted: Remembered<OrderId, BodyDigest>,
-    /// Enqueued, never acknowledged: they may be on Kafka or not.
-    unacknowledged: Remembered<OrderId, ()>,
+    /// May have been enqueued, here or elsewhere, and were never acknowledged.
+    in_doubt: Remembered<OrderId, ()>,
 }
 
 struct InHand {
@@ -28,7 +28,7 @@ impl LocalClaims {
         Self(Arc::new(Mutex::new(Claims {
             in_hand: HashMap::new(),
             accepted: Remembered::new(accepted_max),
-            unacknowledged: Remembered::new(accepted_max),
+            in_doubt: Remembered::new(accepted_max),
         })))
     }
 
@@ -61,9 +61,12 @@ impl LocalClaims {
         (accepted.or(in_hand), guard)
     }
 
-    /// Whether a record of this order was enqueued here and never acknowledged.
-    pub(crate) fn is_unacknowledged(&self, id: OrderId) -> bool {
-        self.lock().unacknowledged.get(&id).is_some()
+    /// Whether another request of this process may have enqueued a record of this order.
+    pub(crate) fn may_be_enqueued(&self, id: OrderId) -> bool {
+        let mut claims = self.lock();
+        claims.in_doubt.get(&id).is_some()
+            || claims.accepted.get(&id).is_some()
+            || (claims.in_hand.get(&id)).is_some_and(|in_hand| in_hand.requests > 1)
     }
 
     fn lock(&self) -> MutexGuard<'_, Claims> {
@@ -85,9 +88,9 @@ impl ClaimGuard {
         self.claims.lock().accepted.insert(self.id, self.digest);
     }
 
-    /// The record was enqueued and never acknowledged.
-    pub(crate) fn unacknowledged(self) {
-        self.claims.lock().unacknowledged.insert(self.id, ());
+    /// The record may have been enqueued, and was not acknowledged.
+    pub(crate) fn in_doubt(self) {
+        self.claims.lock().in_doubt.insert(self.id, ());
     }
 }
 
@@ -133,14 +136,31 @@ mod tests {
     }
 
     #[test]
+    fn whoever_is_at_the_same_order_may_have_enqueued_it() {
+        let claims = LocalClaims::new(10);
+        let (id, body) = (
+            OrderId::from_bytes([9; 16]),
+            BodyDigest::from_bytes([1; 32]),
+        );
+        let (_, first) = claims.enter(id, body);
+        assert!(!claims.may_be_enqueued(id));
+        let (_, second) = claims.enter(id, body);
+        assert!(claims.may_be_enqueued(id));
+        second.accepted();
+        assert!(claims.may_be_enqueued(id));
+        drop(first);
+        assert!(!claims.may_be_enqueued(OrderId::from_bytes([8; 16])));
+    }
+
+    #[test]
     fn a_failed_claim_leaves_no_mark() {
         let claims = LocalClaims::new(10);
         let id = OrderId::from_bytes([9; 16]);
         claims
             .enter(id, BodyDigest::from_bytes([1; 32]))
             .1
-            .unacknowledged();
-        assert!(claims.is_unacknowledged(id));
+            .in_doubt();
+        assert!(claims.may_be_enqueued(id));
         assert_eq!(claims.enter(id, BodyDigest::from_bytes([2; 32])).0, None);
     }
 }

@@ -175,7 +175,8 @@ fn problem(error: AcceptError, id: OrderId) -> Problem {
         ),
         AcceptError::KeyInFlight => Problem::new(
             ProblemKind::IdempotencyKeyInFlight,
-            "another body came first under this key, and it is not decided yet whether it counts",
+            "another body came first under this key, and it is not decided yet whether it counts: \
+             repeat that one to settle it, or use a new key",
         )
         .retry_after_s(1),
         AcceptError::Produce(ProduceError::NotEnqueued(cause)) => {

@@ -237,7 +237,7 @@ async fn a_funding_dropped_at_any_point_leaves_no_transaction_open() {
 }
 
 #[tokio::test]
-async fn a_caller_of_a_funding_who_hangs_up_finds_it_booked_once() {
+async fn a_caller_of_a_funding_who_hangs_up_and_repeats_finds_it_booked_once() {
     with_stand(async |stand| {
         let url = stand.start().await;
         let office = stand.client(&url, "demo", None, ALL_SCOPES);

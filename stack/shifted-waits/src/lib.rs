@@ -3,8 +3,8 @@
 //! libfaketime shifts what a process reads of the clock, and does not know `cnd_timedwait`: a caller
 //! would compute its deadline by the shifted clock and wait for it by the true one. Kafka's client
 //! waits that way. This library stands before the C library's function and waits as the kernel does
-//! on a machine whose clock was set: until the clock, as the process sees it by then, has reached the
-//! deadline.
+//! on a machine whose clock is set back: until the clock, as the process sees it by then, has reached
+//! the deadline. A clock that is set ahead is noticed no sooner than the wait would have ended.
 
 #![allow(unsafe_code, reason = "it takes the place of a C function")]
 
@@ -13,11 +13,8 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 /// As in `threads.h` of glibc.
-const SUCCESS: c_int = 0;
 const TIMED_OUT: c_int = 4;
 
-/// How soon a jump of the shifted clock is felt.
-const SLICE_NS: i64 = 100_000_000;
 const SECOND_NS: i64 = 1_000_000_000;
 const NAME: *const c_char = c"cnd_timedwait".as_ptr();
 
@@ -35,16 +32,18 @@ pub unsafe extern "C" fn cnd_timedwait(
         return TIMED_OUT;
     };
     // SAFETY: the caller passes what the C function asks for.
-    let left = unsafe { nanoseconds(*deadline) } - nanoseconds(shifted_now());
-    if left <= 0 {
-        return TIMED_OUT;
-    }
-    let end = instant(nanoseconds(true_now()) + left.min(SLICE_NS));
-    // SAFETY: as above, and `end` outlives the call.
-    match unsafe { wait(condition, mutex, &raw const end) } {
-        // Not yet by its own clock: woken for nothing, which every caller must expect.
-        TIMED_OUT if left > SLICE_NS => SUCCESS,
-        answer => answer,
+    let deadline = unsafe { nanoseconds(*deadline) };
+    loop {
+        let left = deadline - nanoseconds(shifted_now());
+        if left <= 0 {
+            return TIMED_OUT;
+        }
+        let end = instant(nanoseconds(true_now()) + left);
+        // SAFETY: as above, and `end` outlives the call.
+        let answer = unsafe { wait(condition, mutex, &raw const end) };
+        if answer != TIMED_OUT {
+            return answer;
+        }
     }
 }
 

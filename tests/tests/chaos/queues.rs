@@ -1,4 +1,4 @@
-//! Every queue has a bound and a metric: what fills it is told, and all of it comes free again.
+//! What an outage of the databases puts into bounded queues is told, and all of it comes free again.
 
 use crate::live::{Live, live, until};
 use anyhow::{Result, ensure};
@@ -10,7 +10,7 @@ const API: ServerName = ServerName::OrderApi;
 const WORKER: ServerName = ServerName::Consumer(1);
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// Each bounded queue: whose it is, its metric, and the word in its label.
+/// The queues that it fills: whose each is, its metric, and the word in its label.
 const FILLED: [(ServerName, &str, &str); 3] = [
     (API, "order_api_places_taken", "waiting_requests"),
     (WORKER, "consumer_room_taken_kib", "read"),
