@@ -75,5 +75,4 @@ testing:
 
 binaries: toolchain
 	cargo build --release --locked --workspace --bins
-	cargo build --release --locked -p shifted-waits
 	stack/install.sh $(CARGO_TARGET_DIR)/release $(LOCAL)

@@ -9,7 +9,7 @@ from=$1
 bin=$2/bin
 
 mkdir -p "$bin"
-for name in holdfast holdfast-stack order-api consumer cdc-sync libshifted_waits.so; do
+for name in holdfast holdfast-stack order-api consumer cdc-sync; do
     cp --reflink=auto "$from/$name" "$bin/.$name.new"
     mv -f "$bin/.$name.new" "$bin/$name"
 done

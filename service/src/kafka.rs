@@ -1,6 +1,7 @@
 //! How to reach Kafka, and the names of our topics.
 
 use crate::settings::Secret;
+use crate::steady_waits;
 use rdkafka::ClientConfig;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -71,6 +72,7 @@ impl KafkaSettings {
 
     /// What every client needs; the caller adds what is its own.
     pub fn client_config(&self) -> ClientConfig {
+        steady_waits::link();
         let mut client = ClientConfig::new();
         client
             .set("bootstrap.servers", &self.brokers)

@@ -10,6 +10,7 @@ pub mod redis;
 pub mod search;
 pub mod settings;
 pub mod shutdown;
+mod steady_waits;
 
 /// Installs what must stand before anything else: the one TLS provider of the process.
 pub fn start(name: &'static str) {

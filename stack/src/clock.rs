@@ -2,17 +2,14 @@
 //!
 //! libfaketime stands between the process and the system's clock and reads the offset from a file,
 //! once a second, so that the clock can also jump while the process runs. What is measured by the
-//! monotonic clock stays true, as on a machine whose time is set. Our own `shifted-waits` is loaded
-//! before it, so that waits of C11's threads go by the shifted clock too.
+//! monotonic clock stays true, as on a machine whose time is set.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Context, Result, StackError};
 use crate::server::Server;
 
 const LIBRARY: &str = "faketime/libfaketimeMT.so.1";
-const WAITS: &str = "libshifted_waits.so";
 
 impl Server {
     /// Shifts its clock: seconds ahead, or behind when negative. Felt within a second when it was
@@ -44,23 +41,16 @@ impl Server {
 
 /// What a service's environment needs so that it takes its time from this file; nothing when the
 /// file is not there.
-pub(crate) fn variables(file: &Path, bin: &Path) -> Result<Vec<(&'static str, OsString)>> {
+pub(crate) fn variables(file: &Path) -> Result<Vec<(&'static str, String)>> {
     if !file.exists() {
         return Ok(Vec::new());
     }
     let library = library().ok_or(StackError::NoShiftedClocks)?;
-    let waits = bin.join(WAITS);
-    if !waits.is_file() {
-        return Err(StackError::NotBuilt(waits));
-    }
-    let mut preloaded = waits.into_os_string();
-    preloaded.push(":");
-    preloaded.push(library);
     Ok(vec![
-        ("LD_PRELOAD", preloaded),
-        ("FAKETIME_TIMESTAMP_FILE", file.into()),
-        ("FAKETIME_CACHE_DURATION", "1".into()),
-        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
+        ("LD_PRELOAD", library.display().to_string()),
+        ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
+        ("FAKETIME_CACHE_DURATION", "1".to_owned()),
+        ("FAKETIME_DONT_FAKE_MONOTONIC", "1".to_owned()),
     ])
 }
 

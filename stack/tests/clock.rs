@@ -3,7 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use stack::{Database, Server, StackError};
@@ -17,16 +16,7 @@ async fn clock_watcher(own: &OwnStack) -> Server {
     let program = own.stack.layout().bin().join("consumer");
     std::fs::write(&program, TELLS_THE_TIME).unwrap();
     std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    let waits = own.stack.layout().bin().join("libshifted_waits.so");
-    std::fs::copy(built_library(), waits).unwrap();
     own.stack.server("consumer").unwrap()
-}
-
-/// Built with everything else of the workspace, beside the folder of the test binaries.
-fn built_library() -> PathBuf {
-    let test = std::env::current_exe().unwrap();
-    let built = test.parent().and_then(Path::parent).unwrap();
-    built.join("libshifted_waits.so")
 }
 
 /// How far its clock is from ours, once that is what is expected; else at last.

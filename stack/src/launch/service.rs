@@ -27,7 +27,7 @@ pub(super) fn prepare(name: ServerName, layout: &Layout, env: &StackEnv) -> Resu
     } else {
         command.envs(configuration(name, layout, env));
     }
-    command.envs(clock::variables(&layout.clock(name), &layout.bin())?);
+    command.envs(clock::variables(&layout.clock(name))?);
     let further = layout.service_env();
     if further.exists() {
         let text = std::fs::read_to_string(&further).at(&further)?;
