@@ -89,7 +89,7 @@ impl<W> Detour<W> {
     /// A part that is read from `next` on and ends at `end`.
     pub fn new(next: i64, end: i64) -> Self {
         Self {
-            offsets: OffsetLedger::default(),
+            offsets: OffsetLedger::read_from(next),
             next,
             end,
             in_line: 0,

@@ -32,6 +32,12 @@ impl<W> Partitions<W> {
         self.detours_mut().filter_map(commit).collect()
     }
 
+    /// What was taken of all parts is due again.
+    pub fn commit_parts_again(&mut self) {
+        self.detours_mut()
+            .for_each(|(_, _, detour)| detour.offsets.commit_again());
+    }
+
     /// From where the next owner of these partitions has to read their parts.
     pub fn part_watermarks(&self, partitions: &[i32]) -> Vec<PartOffset> {
         let leaving = self.detours().filter(|(n, _, _)| partitions.contains(n));

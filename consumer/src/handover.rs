@@ -6,6 +6,9 @@ use crate::worker::Worker;
 use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
+/// How often all commits on the retry topic are made again; the broker keeps them for days.
+const KEEP_PART_COMMITS: Duration = Duration::from_secs(6 * 3600);
+
 /// Partitions that go away once their running batches have ended, or when the time is up.
 pub(crate) struct Revocation {
     partitions: Vec<i32>,
@@ -25,6 +28,16 @@ impl Worker {
         if lost > 0 {
             meters::commits_lost(lost);
             tracing::info!(lost, "Commits of offsets were lost; they are due again.");
+            self.commit_soon();
+        }
+    }
+
+    /// The retry topic's group has no members, and of such a group the broker forgets commits that
+    /// are some days old: then all that ever stood there would be read again.
+    pub(crate) fn keep_part_commits(&mut self) {
+        if self.parts_kept_at.elapsed() > KEEP_PART_COMMITS {
+            self.parts_kept_at = Instant::now();
+            self.partitions.commit_parts_again();
             self.commit_soon();
         }
     }
@@ -65,6 +78,16 @@ impl Worker {
             answer,
             until: Instant::now() + self.settings.revoke_wait(),
         });
+    }
+
+    /// What came back before it was let go of is not to be let go of any more: whoever waited for
+    /// the answer has given up.
+    pub(crate) fn forget_revocations(&mut self, assigned: &[i32]) {
+        for revocation in &mut self.revocations {
+            revocation
+                .partitions
+                .retain(|number| !assigned.contains(number));
+        }
     }
 
     /// Lets go of partitions whose running work has ended, or whose time is up.

@@ -35,6 +35,7 @@ impl Worker {
                 partitions,
                 generation,
             } => {
+                self.forget_revocations(&partitions);
                 for number in partitions {
                     self.partitions.assign(number, generation);
                     self.retry.assign(number, generation);
@@ -127,6 +128,7 @@ impl Worker {
                 self.partitions.know(partition, generation, &parts);
                 let used = parts.iter().filter(|(_, next, end)| next < end);
                 used.for_each(|(shard, _, _)| self.detour_begins(*shard));
+                self.commit_soon();
             }
             Returned::Record(record, room) => {
                 meters::retry_returned();
@@ -135,6 +137,7 @@ impl Worker {
             Returned::Committed(commits) => {
                 let lost = self.partitions.parts_acknowledged(&commits);
                 self.commit_again(lost);
+                self.keep_part_commits();
             }
             Returned::Passing(cause) => {
                 tracing::info!(

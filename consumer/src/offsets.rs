@@ -18,6 +18,14 @@ pub struct OffsetLedger {
 }
 
 impl OffsetLedger {
+    /// Of what is read from here on: so much may be committed before anything is received.
+    pub fn read_from(next: i64) -> Self {
+        Self {
+            next: Some(next).filter(|next| *next > 0),
+            ..Self::default()
+        }
+    }
+
     /// A record of this offset is in hand.
     pub fn receive(&mut self, offset: i64) {
         self.open.insert(offset);
@@ -29,7 +37,7 @@ impl OffsetLedger {
         self.open.remove(&offset);
     }
 
-    /// The offset from which whoever comes next has to read; `None` when nothing was received.
+    /// The offset from which whoever comes next has to read; `None` when that is not known here.
     pub fn watermark(&self) -> Option<i64> {
         self.open.first().copied().or(self.next)
     }
@@ -48,9 +56,14 @@ impl OffsetLedger {
         let lost = behind && self.doubted;
         self.doubted = behind && !lost;
         if lost {
-            self.taken = None;
+            self.commit_again();
         }
         lost
+    }
+
+    /// What was taken is due again, so that the broker does not forget it as too old.
+    pub fn commit_again(&mut self) {
+        self.taken = None;
     }
 
     /// How many offsets are open.
@@ -92,6 +105,19 @@ mod tests {
         assert!(!ledger.acknowledged(5));
         assert!(!ledger.acknowledged(5));
         assert_eq!(ledger.take_commit(), None);
+    }
+
+    #[test]
+    fn where_the_reading_begins_is_committed_and_again_when_asked() {
+        let mut ledger = OffsetLedger::read_from(7);
+        assert_eq!(ledger.take_commit(), Some(7));
+        assert_eq!(ledger.take_commit(), None);
+        ledger.commit_again();
+        assert_eq!(ledger.take_commit(), Some(7));
+        ledger.receive(7);
+        ledger.commit_again();
+        assert_eq!(ledger.take_commit(), Some(7), "7 is open");
+        assert_eq!(OffsetLedger::read_from(0).take_commit(), None);
     }
 
     proptest! {

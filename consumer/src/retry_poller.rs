@@ -149,6 +149,9 @@ impl Poller {
         let stand = |(shard, part)| {
             let (low, end) = self.consumer.fetch_watermarks(&self.topic, part, ASK)?;
             let committed = committed.find_partition(&self.topic, part);
+            if let Some(found) = &committed {
+                found.error()?;
+            }
             let next = match committed.map(|found| found.offset()) {
                 Some(Offset::Offset(offset)) => offset.clamp(low, end),
                 _ => low,

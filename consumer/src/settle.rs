@@ -27,7 +27,11 @@ impl Worker {
                     orders = tried.len(),
                     "A batch was given up; its orders are tried again."
                 );
-                vec![Answer::Parked { cause }; tried.len()]
+                let parked = Answer::Parked {
+                    cause,
+                    shard_away: false,
+                };
+                vec![parked; tried.len()]
             }
         };
         let mut wakes = Wakes::new();
@@ -60,9 +64,9 @@ impl Worker {
                 tracing::debug!(order.id = %work.order.id, cause, "An order is logged and waits for the sweeper.");
                 self.done(place);
             }
-            Answer::Parked { cause } => {
+            Answer::Parked { cause, .. } => {
                 meters::answer("parked");
-                tracing::debug!(order.id = %work.order.id, cause, "An order is parked: its log cannot be reached.");
+                tracing::debug!(order.id = %work.order.id, cause, "An order is parked: it could not be logged.");
                 self.shard_causes.insert(work.shard, cause);
                 self.park(work);
             }
@@ -91,8 +95,14 @@ impl Worker {
     fn report_shards(&mut self, works: &[Work], answers: &[Answer]) {
         let mut reached: BTreeMap<ShardId, bool> = BTreeMap::new();
         for (work, answer) in works.iter().zip(answers) {
-            let parked = matches!(answer, Answer::Parked { .. });
-            *reached.entry(work.shard).or_default() |= !parked;
+            let away = matches!(
+                answer,
+                Answer::Parked {
+                    shard_away: true,
+                    ..
+                }
+            );
+            *reached.entry(work.shard).or_default() |= !away;
         }
         for (shard, reached) in reached {
             let when = (Instant::now(), rand::random());

@@ -81,6 +81,8 @@ pub struct Worker {
     pub(crate) measured_at: Instant,
     pub(crate) revocations: Vec<Revocation>,
     pub(crate) commit_at: Option<Instant>,
+    /// When all commits on the retry topic were last made again.
+    pub(crate) parts_kept_at: Instant,
     pub(crate) stopping: bool,
     pub(crate) fatal: Option<String>,
     pub(crate) faults: Faults,
@@ -121,6 +123,7 @@ impl Worker {
             measured_at: now,
             revocations: Vec::new(),
             commit_at: None,
+            parts_kept_at: now,
             stopping: false,
             fatal: None,
             faults,

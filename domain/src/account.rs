@@ -67,3 +67,25 @@ impl TryFrom<u8> for AccountStatus {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_code_is_read_as_what_was_written() {
+        use AccountKind::{Customer, External, Merchant};
+        for (kind, code) in [(Customer, 1), (Merchant, 2), (External, 3)] {
+            assert_eq!((kind.code(), AccountKind::try_from(code)), (code, Ok(kind)));
+        }
+        use AccountStatus::{Closed, Open};
+        for (status, code) in [(Open, 1), (Closed, 2)] {
+            assert_eq!(
+                (status.code(), AccountStatus::try_from(code)),
+                (code, Ok(status))
+            );
+        }
+        assert!(AccountKind::try_from(0).is_err() && AccountKind::try_from(4).is_err());
+        assert!(AccountStatus::try_from(0).is_err() && AccountStatus::try_from(3).is_err());
+    }
+}

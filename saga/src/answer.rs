@@ -18,11 +18,13 @@ pub enum Answer {
         /// What it waits for, for people.
         cause: String,
     },
-    /// Its log shard cannot be reached: the record is the only proof of it. Run it again later, and
-    /// later records of the same xid after it.
+    /// It could not be logged: the record is the only proof of it. Run it again later, and later
+    /// records of the same xid after it.
     Parked {
         /// Why, for people.
         cause: String,
+        /// Whether its log shard does not serve; else it does, and this record alone is held up.
+        shard_away: bool,
     },
     /// It can never be run as it is; nothing of it was logged.
     Dead {
@@ -47,5 +49,34 @@ impl Answer {
             Self::Parked { .. } => "parked",
             Self::Dead { .. } => "dead",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_answer_has_the_name_that_dashboards_know() {
+        let done = |outcome| Answer::Done {
+            outcome,
+            reason: None,
+        };
+        let cause = String::new;
+        let answers = [
+            done(Outcome::Confirmed),
+            done(Outcome::Cancelled),
+            Answer::Waiting { cause: cause() },
+            Answer::Parked {
+                cause: cause(),
+                shard_away: true,
+            },
+            Answer::Dead { cause: cause() },
+        ];
+        let names = answers.each_ref().map(Answer::name);
+        assert_eq!(
+            names,
+            ["confirmed", "cancelled", "waiting", "parked", "dead"]
+        );
     }
 }

@@ -172,8 +172,8 @@ pub(crate) fn timed(name: &'static str, since: Instant) {
 fn answer_of<P>(flight: Flight<P>) -> Answer {
     match flight.stage {
         Stage::Over(answer) => answer,
-        stage @ (Stage::Log
-        | Stage::Try
+        Stage::Log => unanswered(),
+        stage @ (Stage::Try
         | Stage::Decide(_)
         | Stage::Reread
         | Stage::Finish(_)
@@ -187,5 +187,6 @@ fn answer_of<P>(flight: Flight<P>) -> Answer {
 fn unanswered() -> Answer {
     Answer::Parked {
         cause: "not run".to_owned(),
+        shard_away: false,
     }
 }

@@ -61,7 +61,14 @@ impl<P> Flight<P> {
     pub(crate) fn on_begun(&mut self, begun: Result<Begun, SetFault>) {
         self.stage = match begun {
             Ok(begun) => stage_of(plan(&begun)),
-            Err(SetFault::Transient(cause)) => Stage::Over(Answer::Parked { cause }),
+            Err(SetFault::Transient(cause)) => Stage::Over(Answer::Parked {
+                cause,
+                shard_away: true,
+            }),
+            Err(SetFault::Held(cause)) => Stage::Over(Answer::Parked {
+                cause,
+                shard_away: false,
+            }),
             Err(SetFault::Definite(cause)) => Stage::Over(Answer::Dead { cause }),
         };
     }
@@ -229,7 +236,7 @@ impl<P> Flight<P> {
 
     fn wait_for(&mut self, fault: &SetFault) {
         match fault {
-            SetFault::Transient(cause) => self.wait(cause.clone()),
+            SetFault::Transient(cause) | SetFault::Held(cause) => self.wait(cause.clone()),
             SetFault::Definite(cause) => self.wait_alarmed("definite_fault", cause.clone()),
         }
     }

@@ -132,9 +132,17 @@ fn what_is_overdue_is_decided_to_be_cancelled() {
 
 #[test]
 fn an_unreachable_log_parks_and_a_refused_record_is_dead() {
-    let mut parked = flight(Stage::Log);
-    parked.on_begun(Err(SetFault::Transient("away".to_owned())));
-    assert!(matches!(parked.stage, Stage::Over(Answer::Parked { .. })));
+    let cause = "no answer".to_owned();
+    for (fault, shard_away) in [
+        (SetFault::Transient(cause.clone()), true),
+        (SetFault::Held(cause.clone()), false),
+    ] {
+        let mut parked = flight(Stage::Log);
+        parked.on_begun(Err(fault));
+        let cause = cause.clone();
+        let expected = Answer::Parked { cause, shard_away };
+        assert_eq!(parked.stage, Stage::Over(expected));
+    }
     let mut dead = flight(Stage::Log);
     dead.on_begun(Err(SetFault::Definite("too long".to_owned())));
     assert!(matches!(dead.stage, Stage::Over(Answer::Dead { .. })));

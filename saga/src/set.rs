@@ -40,8 +40,10 @@ pub(crate) trait SetOperation: Sync {
 /// Why there is no answer for an item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SetFault {
-    /// A later run may get one.
+    /// Its shard does not serve: a later run may get one.
     Transient(String),
+    /// Its shard serves, and something holds this item up: a later run may get one.
+    Held(String),
     /// The item itself is refused.
     Definite(String),
 }
@@ -49,7 +51,9 @@ pub(crate) enum SetFault {
 impl fmt::Display for SetFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Transient(cause) | Self::Definite(cause) => f.write_str(cause),
+            Self::Transient(cause) | Self::Held(cause) | Self::Definite(cause) => {
+                f.write_str(cause)
+            }
         }
     }
 }
@@ -127,16 +131,16 @@ impl SetRunner {
                         open.extend(shuffled(cut(range, BLOCKED_PIECES)));
                     }
                     Some(until) if Instant::now() >= until => {
-                        return answers.rest(&SetFault::Transient(cause));
+                        return answers.rest(&SetFault::Held(cause));
                     }
-                    Some(_) if alone => answers.fail(range.start, SetFault::Transient(cause)),
+                    Some(_) if alone => answers.fail(range.start, SetFault::Held(cause)),
                     Some(_) => open.extend(shuffled(cut(range, BLOCKED_PIECES))),
                 },
                 RangeFault::Refused(cause) if alone => {
                     answers.fail(range.start, SetFault::Definite(cause));
                 }
                 RangeFault::Odd(cause) if alone => {
-                    answers.fail(range.start, SetFault::Transient(cause));
+                    answers.fail(range.start, SetFault::Held(cause));
                 }
                 RangeFault::Refused(_) | RangeFault::Odd(_) => {
                     open.extend(cut(range, REFUSED_PIECES));

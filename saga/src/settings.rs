@@ -93,6 +93,9 @@ mod tests {
         assert_eq!(settings.backoff(0, 0.0), Duration::from_millis(500));
         assert_eq!(settings.backoff(3, 0.0), Duration::from_secs(4));
         assert_eq!(settings.backoff(u32::MAX, 0.0), Duration::from_secs(15));
+        let first = Duration::from_millis(settings.quick_retry_pause_ms);
+        assert_eq!(settings.quick_pause(0, 0.0), first);
+        assert_eq!(settings.quick_pause(30, 0.0), Duration::from_secs(1));
     }
 
     #[test]

@@ -160,6 +160,15 @@ mod tests {
         State::Cancelled,
     ];
 
+    #[test]
+    fn an_xid_is_shown_as_hexadecimal_digits() {
+        let mut bytes = [0; 16];
+        bytes[15] = 0xab;
+        let shown = "000000000000000000000000000000ab";
+        assert_eq!(Xid(bytes).to_string(), shown);
+        assert_eq!(format!("{:?}", Xid(bytes)), shown);
+    }
+
     fn any_state() -> impl Strategy<Value = State> {
         prop::sample::select(STATES.to_vec())
     }

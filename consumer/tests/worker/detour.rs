@@ -288,3 +288,37 @@ async fn under_a_steady_flow_the_way_is_straight_again_once_the_shard_is_back() 
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parts_that_went_away_paused_are_read_when_they_come_back() {
+    with_own(async |own| {
+        let (settings, mut gate) = gated(&own).await;
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let first = impatient(&own, &settings);
+        eventually("the first is ready", async || first.readiness.check().ok()).await;
+        let filling = behind_the_gate(&own, payer, shop, 1_000);
+        let filling = own.send_all(&filling).await;
+        all_on_retry(&own, 1_000).await;
+        // Its room for what waits there is full by then, and its parts are paused.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+
+        let second = impatient(&own, &settings);
+        eventually("the second is ready", async || {
+            second.readiness.check().ok()
+        })
+        .await;
+        gate.open().await;
+        own.ended(&filling).await;
+        gate.shut();
+        second.stop().await;
+        let put = own.put_on_retry().await as usize;
+        let few = own.send_all(&behind_the_gate(&own, payer, shop, 36)).await;
+        all_on_retry(&own, put + few.len()).await;
+        gate.open().await;
+        own.ended(&few).await;
+        own.all_committed().await;
+        first.stop().await;
+        assert_eq!(own.money(shop).await, (1_036, 0));
+    })
+    .await;
+}

@@ -165,7 +165,7 @@ impl Own {
         let found = self.stores.orders.find(ids).await.into_iter();
         let state = |lookup| match lookup {
             Lookup::Found(row) => Some(row.state),
-            Lookup::Missing | Lookup::Unreachable(_) => None,
+            Lookup::Missing | Lookup::Unreachable(_) | Lookup::Unreadable(_) => None,
         };
         found.map(state).collect()
     }

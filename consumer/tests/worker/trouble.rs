@@ -178,3 +178,45 @@ async fn partitions_that_went_away_paused_are_read_when_they_come_back() {
     })
     .await;
 }
+
+/// How long a few orders may take on a busy machine; while their shard is shut it is longer.
+const SOON: Duration = Duration::from_secs(4);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_order_that_is_held_up_alone_does_not_shut_its_shard() {
+    with_own(async |own| {
+        let (payer, shop) = (own.account(10_000).await, own.account(0).await);
+        let worker = own.worker();
+        let held = command(payer, shop, 1);
+        let shard = shard_of(&own, &held);
+        own.ended(&own.send_all(std::slice::from_ref(&held)).await)
+            .await;
+        let url = &own.stores_settings.order_shards[usize::from(shard)];
+        let mut other = MySqlConnection::connect(url).await.unwrap();
+        let mut locked = other.begin().await.unwrap();
+        let lock = sqlx::query("SELECT 1 FROM orders WHERE id = ? FOR UPDATE");
+        let lock = lock.bind(held.order_id.as_bytes().to_vec());
+        lock.fetch_one(&mut *locked).await.unwrap();
+        own.send_all(std::slice::from_ref(&held)).await;
+        // By then somebody has waited for it in vain.
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        for _ in 0..8 {
+            let beside = std::iter::repeat_with(|| command(payer, shop, 1));
+            // Who waits for a row waits for the gap before it too, and in a small table that is wide.
+            let beside: Vec<_> = beside
+                .filter(|command| command.order_id > held.order_id)
+                .filter(|command| shard_of(&own, command) == shard)
+                .take(3)
+                .collect();
+            let begun = Instant::now();
+            own.ended(&own.send_all(&beside).await).await;
+            assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+            tokio::time::sleep(Duration::from_millis(700)).await;
+        }
+        locked.rollback().await.unwrap();
+        own.all_committed().await;
+        worker.stop().await;
+        assert_eq!(own.money(shop).await, (25, 0));
+    })
+    .await;
+}

@@ -198,7 +198,7 @@ impl Scenario {
         let found = self.own.orders.find(&ids).await;
         let has_ended = |lookup: &Lookup| match lookup {
             Lookup::Found(row) => matches!(row.state, OrderState::Paid | OrderState::Cancelled),
-            Lookup::Missing | Lookup::Unreachable(_) => false,
+            Lookup::Missing | Lookup::Unreachable(_) | Lookup::Unreadable(_) => false,
         };
         found.iter().filter(|lookup| !has_ended(lookup)).count()
     }

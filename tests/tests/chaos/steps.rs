@@ -111,7 +111,7 @@ impl Scenario {
         match self.own.orders.find(&[order.id]).await.remove(0) {
             Lookup::Found(row) => Some(*row),
             Lookup::Missing => None,
-            Lookup::Unreachable(cause) => panic!("{cause}"),
+            Lookup::Unreachable(cause) | Lookup::Unreadable(cause) => panic!("{cause}"),
         }
     }
 
