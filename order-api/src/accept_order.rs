@@ -7,7 +7,7 @@ use crate::idempotency::{ClaimGuard, Claimed, Decision, decide, is_alone};
 use crate::order_lookup::Found;
 use crate::order_producer::ProduceError;
 use crate::state::App;
-use domain::PaymentCommand;
+use domain::{OrderId, PaymentCommand};
 use std::sync::Arc;
 use store::OrderRow;
 
@@ -62,7 +62,14 @@ pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted,
     let taken = match decision {
         Decision::Produce | Decision::ProduceToo => {
             let alone = is_alone(decision, row_is_known, &claimed);
-            produce(&app, &submission, alone).await
+            if matches!(claimed, Claimed::Theirs(_)) {
+                app.markers.join(id, digest, rand::random()).await;
+            }
+            let produced = produce(&app, &submission).await;
+            match produced {
+                Err(error) => Err(told(&app, id, &claimed, alone, error).await),
+                Ok(()) => Ok(()),
+            }
         }
         Decision::Replay => Ok(()),
         Decision::RefuseReused => Err(AcceptError::KeyReused),
@@ -78,19 +85,31 @@ pub(crate) async fn accept(app: App, submission: Submission) -> Result<Accepted,
     taken.map(|()| Accepted { replayed, row })
 }
 
-/// Produces the record. `alone` says that nobody else was known when it was claimed.
-async fn produce(app: &App, submission: &Submission, alone: bool) -> Result<(), AcceptError> {
+async fn produce(app: &App, submission: &Submission) -> Result<(), ProduceError> {
     let wake = submission.wake.then(|| app.outcomes.instance());
     let command = &submission.command;
-    let produced = app
-        .producer
+    app.producer
         .produce(command, &submission.traceparent, wake)
-        .await;
-    produced.map_err(|error| {
-        // Asked now, because another request may have enqueued it meanwhile.
-        let alone = alone && !app.local_claims.may_be_enqueued(command.order_id);
-        AcceptError::Produce(if alone { error } else { in_doubt(error) })
-    })
+        .await
+}
+
+/// What the client is told of a failure. That nothing will come of it is said only by who was alone
+/// when it was claimed, and still is as the claim is taken back.
+async fn told(
+    app: &App,
+    id: OrderId,
+    claimed: &Claimed,
+    alone: bool,
+    error: ProduceError,
+) -> AcceptError {
+    let enqueued_nothing = matches!(error, ProduceError::NotEnqueued(_));
+    let certain = match claimed {
+        Claimed::Mine(claim) if alone && enqueued_nothing => {
+            !app.local_claims.may_be_enqueued(id) && app.markers.unclaim(id, claim).await
+        }
+        Claimed::Mine(_) | Claimed::Theirs(_) | Claimed::Unreadable | Claimed::Silence(_) => false,
+    };
+    AcceptError::Produce(if certain { error } else { in_doubt(error) })
 }
 
 /// Somebody may have enqueued the same order: then nobody can say that nothing will come of it.
@@ -127,14 +146,12 @@ async fn remember(
                 app.markers.claim(id, digest, rand::random()).await;
             }
         }
-        Err(
-            AcceptError::KeyReused
-            | AcceptError::KeyInFlight
-            | AcceptError::Produce(ProduceError::NotEnqueued(_)),
-        ) => {
+        // Its claim is taken back already.
+        Err(AcceptError::Produce(ProduceError::NotEnqueued(_))) => {}
+        Err(AcceptError::KeyReused | AcceptError::KeyInFlight) => {
             // A claim that Redis did not answer may stand there all the same.
             if let Claimed::Mine(claim) | Claimed::Silence(claim) = claimed {
-                app.markers.unclaim(id, claim).await;
+                app.markers.unclaim(id, &claim).await;
             }
         }
     }

@@ -185,7 +185,7 @@ impl From<Lookup> for Found {
         match lookup {
             Lookup::Found(row) => Self::Row(Arc::from(row)),
             Lookup::Missing => Self::Missing,
-            Lookup::Unreachable(_) => Self::Unreachable,
+            Lookup::Unreachable(_) | Lookup::Unreadable(_) => Self::Unreachable,
         }
     }
 }
@@ -193,7 +193,7 @@ impl From<Lookup> for Found {
 fn first_cause(lookups: &[Lookup]) -> Option<String> {
     lookups.iter().find_map(|lookup| match lookup {
         Lookup::Unreachable(cause) => Some(cause.clone()),
-        Lookup::Found(_) | Lookup::Missing => None,
+        Lookup::Found(_) | Lookup::Missing | Lookup::Unreadable(_) => None,
     })
 }
 

@@ -14,6 +14,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+/// How much longer than was wished the last look may take.
+const LAST_LOOK: Duration = Duration::from_millis(500);
 const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// Section `[waiting]`.
@@ -121,7 +123,8 @@ impl OutcomeWait {
 }
 
 impl Waiter {
-    /// The order's row once it has ended, or none when the time is up or the process stops.
+    /// The order's row once it has ended, or as it is when the time is up or the process stops; none
+    /// where there is none yet, or nobody who can tell.
     pub(crate) async fn outcome(
         &self,
         lookup: &OrderLookup,
@@ -131,6 +134,7 @@ impl Waiter {
         let until = Instant::now() + wait;
         let settings = &self.outcomes.settings;
         let mut pause = Duration::from_millis(settings.poll_first_ms);
+        let mut latest = None;
         loop {
             let next_look = (Instant::now() + pause).min(until);
             let stopped = tokio::select! {
@@ -138,13 +142,13 @@ impl Waiter {
                 () = tokio::time::sleep_until(next_look) => false,
                 () = shutdown.cancelled() => true,
             };
-            if let Found::Row(row) = lookup.find(self.id).await
-                && ended(&row)
-            {
-                return Some(row);
+            let look = tokio::time::timeout_at(until + LAST_LOOK, lookup.find(self.id));
+            if let Ok(Found::Row(row)) = look.await {
+                latest = Some(row);
             }
-            if stopped || Instant::now() >= until {
-                return None;
+            let over = latest.as_deref().is_some_and(ended);
+            if over || stopped || Instant::now() >= until {
+                return latest;
             }
             pause = (pause * 2).min(Duration::from_millis(settings.poll_max_ms));
         }

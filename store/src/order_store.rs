@@ -103,6 +103,8 @@ pub enum Lookup {
     Missing,
     /// Its shard could not be asked; the cause, for the log.
     Unreachable(String),
+    /// Its row is there and cannot be read, such as one of a newer version; the cause, for the log.
+    Unreadable(String),
 }
 
 /// The order databases, for reading.
@@ -130,7 +132,7 @@ impl OrderStore {
         let mut unreachable = HashMap::new();
         for (shard, answer) in join_all(asked).await {
             match answer {
-                Ok(rows) => found.extend(rows.into_iter().map(|row| (row.id, row))),
+                Ok(rows) => found.extend(rows),
                 Err(error) => {
                     unreachable.insert(shard, error.to_string());
                 }
@@ -140,7 +142,8 @@ impl OrderStore {
         {
             Some(cause) => Lookup::Unreachable(cause.clone()),
             None => match found.get(id) {
-                Some(row) => Lookup::Found(Box::new(row.clone())),
+                Some(Ok(row)) => Lookup::Found(Box::new(row.clone())),
+                Some(Err(error)) => Lookup::Unreadable(error.to_string()),
                 None => Lookup::Missing,
             },
         };
@@ -168,6 +171,13 @@ impl OrderStore {
         orders::page(&mut conn, after_seq, limit).await.map_err(of)
     }
 
+    /// The clock of one shard's database.
+    pub async fn now(&self, shard: ShardName) -> Result<DateTime<Utc>, StoreError> {
+        let of = |error| StoreError::of(shard, error);
+        let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
+        orders::now(&mut conn).await.map_err(of)
+    }
+
     pub(crate) fn pool(&self, shard: ShardName) -> &MySqlPool {
         self.databases.pool(shard)
     }
@@ -176,7 +186,7 @@ impl OrderStore {
         &self,
         shard: ShardName,
         ids: Vec<OrderId>,
-    ) -> Result<Vec<OrderRow>, StoreError> {
+    ) -> Result<Vec<(OrderId, Result<OrderRow, sqlx::Error>)>, StoreError> {
         let of = |error| StoreError::of(shard, error);
         let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
         orders::find(&mut conn, ids).await.map_err(of)

@@ -279,15 +279,17 @@ pub(crate) async fn postpone(
     Ok(())
 }
 
-/// The orders of these ids that exist.
+/// The orders of these ids that exist, each read by itself.
 pub(crate) async fn find(
     conn: &mut MySqlConnection,
     ids: impl IntoIterator<Item = OrderId>,
-) -> Result<Vec<OrderRow>, sqlx::Error> {
-    sqlx::query_as(FIND)
-        .bind(id_rows(ids))
-        .fetch_all(conn)
-        .await
+) -> Result<Vec<(OrderId, Result<OrderRow, sqlx::Error>)>, sqlx::Error> {
+    let rows = sqlx::query(FIND).bind(id_rows(ids)).fetch_all(conn).await?;
+    let found = rows.iter().map(|row| {
+        let id = OrderId::from_bytes(columns::id(row, "id")?);
+        Ok((id, OrderRow::from_row(row)))
+    });
+    found.collect()
 }
 
 /// The orders after `after_seq`, by arrival.

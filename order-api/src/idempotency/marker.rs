@@ -10,12 +10,19 @@ use service::redis::RedisSettings;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+/// Stands where nothing, or a claim, stood; a marker stays.
+const JOIN_CLAIM: &str = "local there = redis.call('GET', KEYS[1])
+if there and string.sub(there, 1, 2) ~= 'c:' then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return 1";
+
 const REMOVE_OWN_CLAIM: &str =
     "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0";
 
 /// Claims and markers of all API processes.
 pub(crate) struct MarkerStore {
     connection: ConnectionManager,
+    join_claim: Script,
     remove_own_claim: Script,
     redis: RedisSettings,
     settings: IdempotencySettings,
@@ -71,6 +78,7 @@ impl MarkerStore {
     ) -> anyhow::Result<Self> {
         Ok(Self {
             connection: redis.manager()?,
+            join_claim: Script::new(JOIN_CLAIM),
             remove_own_claim: Script::new(REMOVE_OWN_CLAIM),
             redis: redis.clone(),
             settings: settings.clone(),
@@ -84,7 +92,7 @@ impl MarkerStore {
     /// A claim lives as long as a marker: the record of one whose owner died may be on Kafka, and
     /// for that long nobody may say that nothing will come of it.
     pub(crate) async fn claim(&self, id: OrderId, digest: BodyDigest, token: u64) -> Claimed {
-        let value = format!("c:{}:{token:016x}", String::from(digest));
+        let value = claim_value(digest, token);
         let options = SetOptions::default()
             .conditional_set(ExistenceCheck::NX)
             .get(true)
@@ -97,6 +105,18 @@ impl MarkerStore {
         let mut connection = self.connection.clone();
         let asked = command.query_async::<Option<String>>(&mut connection);
         Claimed::of(self.bounded(asked).await, Claim(value))
+    }
+
+    /// Claims what somebody else has claimed, before another record of it is produced: from then on
+    /// he cannot take his claim back as if nobody else were at it.
+    pub(crate) async fn join(&self, id: OrderId, digest: BodyDigest, token: u64) {
+        let mut connection = self.connection.clone();
+        let mut script = self.join_claim.key(self.redis.marker_key(id));
+        let script = script
+            .arg(claim_value(digest, token))
+            .arg(self.settings.marker_ttl_s);
+        self.bounded(script.invoke_async::<i64>(&mut connection))
+            .await;
     }
 
     /// Leaves the marker of an acknowledged record.
@@ -112,13 +132,13 @@ impl MarkerStore {
             .await;
     }
 
-    /// Takes back a claim that came to nothing.
-    pub(crate) async fn unclaim(&self, id: OrderId, claim: Claim) {
+    /// Takes back a claim that came to nothing; whether it stood there alone until now.
+    pub(crate) async fn unclaim(&self, id: OrderId, claim: &Claim) -> bool {
         let mut connection = self.connection.clone();
         let mut script = self.remove_own_claim.key(self.redis.marker_key(id));
-        let script = script.arg(claim.0);
-        self.bounded(script.invoke_async::<i64>(&mut connection))
-            .await;
+        let script = script.arg(&claim.0);
+        let removed = self.bounded(script.invoke_async::<i64>(&mut connection));
+        removed.await == Some(1)
     }
 
     async fn bounded<T>(&self, asked: impl Future<Output = RedisResult<T>>) -> Option<T> {
@@ -140,6 +160,10 @@ impl MarkerStore {
             }
         }
     }
+}
+
+fn claim_value(digest: BodyDigest, token: u64) -> String {
+    format!("c:{}:{token:016x}", String::from(digest))
 }
 
 fn timed_out() -> RedisError {

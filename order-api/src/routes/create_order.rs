@@ -183,7 +183,7 @@ fn problem(error: AcceptError, id: OrderId) -> Problem {
             tracing::debug!(cause, order.id = %id, "An order was not enqueued.");
             Problem::new(
                 ProblemKind::NotEnqueued,
-                "orders cannot be taken now; nothing will come of this one unless you repeat it",
+                "orders cannot be taken now, and nothing will come of this request: repeat it, or do without",
             )
             .retry_after_s(1)
         }

@@ -265,3 +265,39 @@ async fn a_caller_of_a_funding_who_hangs_up_and_repeats_finds_it_booked_once() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_funding_whose_caller_hangs_up_comes_to_its_end() {
+    with_stand(async |stand| {
+        let url = stand.start().await;
+        let office = stand.client(&url, "demo", None, ALL_SCOPES);
+        let account = open(&office, &customer()).await;
+        let id: AccountId = account["id"].as_str().unwrap().parse().unwrap();
+        let path = format!("/v1/accounts/{id}");
+        let stores = Stores::connect(&stand.settings().stores).unwrap();
+        let shard = stores.pool(stores.routing().account_shard(id));
+        let mut locked = shard.begin().await.unwrap();
+        let lock = "SELECT 1 FROM accounts WHERE id = ? FOR UPDATE";
+        let lock = sqlx::query(lock).bind(id.as_bytes().to_vec());
+        lock.fetch_one(&mut *locked).await.unwrap();
+        let asked = {
+            let (office, path) = (office.clone(), format!("{path}/funding"));
+            let money = json!({ "amount": 1, "currency": "USD" });
+            tokio::spawn(async move { office.post(&path, "f", &money).await })
+        };
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!asked.is_finished(), "the row is locked");
+        asked.abort();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        locked.rollback().await.unwrap();
+        let booked = async {
+            while office.get(&path).await.body["ledger_balance"] != 1 {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let booked = tokio::time::timeout(Duration::from_secs(20), booked).await;
+        assert!(booked.is_ok(), "nobody repeats it");
+        stores.close().await;
+    })
+    .await;
+}

@@ -249,7 +249,8 @@ impl Stand {
             .unwrap();
     }
 
-    async fn order_shard_of(&self, id: OrderId) -> MySqlConnection {
+    /// A connection to where the order's row is, or would be.
+    pub async fn order_shard_of(&self, id: OrderId) -> MySqlConnection {
         let shard = SlotMap::even(1, 2).unwrap().shard_of(id.as_bytes());
         let (server, name) = &self.databases[usize::from(shard)];
         MySqlConnection::connect(&format!("{server}/{name}"))
