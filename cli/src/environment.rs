@@ -40,7 +40,8 @@ impl Environment {
             Some(folder) => read_file(&folder.join("stack.env"))?,
             None => BTreeMap::new(),
         };
-        variables.extend(std::env::vars().filter(|(name, _)| name.starts_with("HOLDFAST_")));
+        let set = service::settings::variables(std::env::vars_os());
+        variables.extend(set.filter(|(name, _)| name.starts_with("HOLDFAST_")));
         Ok(Self { variables, folder })
     }
 

@@ -195,18 +195,21 @@ impl KafkaLog {
         while !open.is_empty() {
             match self.consumer.poll(POLL) {
                 Some(Ok(message)) => {
-                    heard = Instant::now();
                     let (partition, offset) = (message.partition(), message.offset());
-                    let wanted = open
-                        .iter()
-                        .any(|span| span.partition == partition && offset < span.to);
-                    if wanted && !each(&message) {
+                    if wants(&open, partition, offset) && !each(&message) {
                         return Ok(false);
+                    }
+                    // After `each`: whoever takes his time with a record is not a silent Kafka. What
+                    // comes of a partition that was read to its end says nothing of the others.
+                    if is_open(&open, partition) {
+                        heard = Instant::now();
                     }
                     open.retain(|span| span.partition != partition || offset + 1 < span.to);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    heard = Instant::now();
+                    if is_open(&open, partition) {
+                        heard = Instant::now();
+                    }
                     open.retain(|span| span.partition != partition);
                 }
                 Some(Err(error)) if is_temporary(&error) => {}
@@ -251,6 +254,17 @@ impl KafkaLog {
     }
 }
 
+/// Whether something of this partition is still to be read.
+fn is_open(open: &[Span], partition: i32) -> bool {
+    open.iter().any(|span| span.partition == partition)
+}
+
+/// Whether a record at this place is still to be read.
+fn wants(open: &[Span], partition: i32, offset: i64) -> bool {
+    open.iter()
+        .any(|span| span.partition == partition && offset < span.to)
+}
+
 /// Whether the client gets over it by itself, so that only a long silence counts.
 fn is_temporary(error: &KafkaError) -> bool {
     matches!(
@@ -280,5 +294,16 @@ mod tests {
         assert_eq!(state(Some(12)).lag(), 3);
         assert_eq!(state(None).lag(), 5);
         assert_eq!(state(Some(3)).lag(), 5);
+    }
+
+    #[test]
+    fn a_partition_is_open_until_its_span_was_read() {
+        let open = [Span {
+            partition: 1,
+            from: 0,
+            to: 5,
+        }];
+        assert!(is_open(&open, 1) && !is_open(&open, 0));
+        assert!(wants(&open, 1, 4) && !wants(&open, 1, 5) && !wants(&open, 0, 4));
     }
 }

@@ -44,7 +44,7 @@ enum Command {
     /// Tell where an order is and why; exit 1 when nobody knows it, 2 when that cannot be told.
     Find(find::FindArgs),
     /// List open orders that are stuck or overdue, with what would unstick them; exit 1 when there
-    /// are any, 2 when a shard does not answer.
+    /// are any, 2 when a shard does not answer or a row cannot be read.
     Stuck(stuck::StuckArgs),
     /// Try stuck orders at once, or put dead letters back; only tells what it would do without --yes.
     Redrive(redrive::RedriveArgs),

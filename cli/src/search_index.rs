@@ -35,6 +35,9 @@ pub enum SearchError {
         /// What it said.
         body: String,
     },
+    /// It could not read one of the documents.
+    #[error("elasticsearch cannot read a document: {0}")]
+    Unread(Value),
     /// The answer does not have the expected form.
     #[error("elasticsearch's answer cannot be read: {0}")]
     Form(#[from] serde_json::Error),
@@ -71,6 +74,19 @@ struct Found<T> {
 struct MaybeDocument<T> {
     #[serde(rename = "_source")]
     source: Option<T>,
+    /// Then it is not known whether there is one.
+    error: Option<Value>,
+}
+
+impl<T> Found<T> {
+    /// The documents in the order asked; one that could not be read is an error, not absent.
+    fn sources(self) -> Result<Vec<Option<T>>, SearchError> {
+        let source = |doc: MaybeDocument<T>| match doc.error {
+            Some(error) => Err(SearchError::Unread(error)),
+            None => Ok(doc.source),
+        };
+        self.docs.into_iter().map(source).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -124,7 +140,7 @@ impl SearchIndex {
             .ask(Method::POST, &path, &json!({ "ids": ids }))
             .await?;
         let found: Found<Document> = serde_json::from_value(answer)?;
-        Ok(found.docs.into_iter().map(|doc| doc.source).collect())
+        found.sources()
     }
 
     /// The next page of documents, by id, after this one; empty at the end.
@@ -150,8 +166,11 @@ impl SearchIndex {
         let query = json!({ "ids": self.order_shards });
         let answer = self.ask(Method::POST, &path, &query).await?;
         let found: Found<Follower> = serde_json::from_value(answer)?;
-        let times = found.docs.into_iter().map(|doc| Some(doc.source?.as_of));
-        let times: Option<Vec<DateTime<Utc>>> = times.collect();
+        let followers = match found.sources() {
+            Err(SearchError::Unread(error)) if is_no_index(&error) => return Ok(None),
+            followers => followers?.into_iter(),
+        };
+        let times: Option<Vec<DateTime<Utc>>> = followers.map(|doc| Some(doc?.as_of)).collect();
         let oldest = times.and_then(|times| times.into_iter().min());
         Ok(oldest.filter(|oldest| *oldest > DateTime::UNIX_EPOCH))
     }
@@ -172,7 +191,34 @@ impl SearchIndex {
     }
 }
 
+fn is_no_index(error: &Value) -> bool {
+    error["type"] == "index_not_found_exception"
+}
+
 fn order_shard(index: u16) -> String {
     let store = StoreKind::Orders;
     ShardName { store, index }.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sources(docs: Value) -> Result<Vec<Option<Follower>>, SearchError> {
+        let found: Found<Follower> = serde_json::from_value(json!({ "docs": docs })).unwrap();
+        found.sources()
+    }
+
+    #[test]
+    fn a_document_that_could_not_be_read_is_an_error_and_not_absent() {
+        let there = json!({ "found": true, "_source": { "as_of": "2026-11-21T09:05:07Z" } });
+        let absent = json!({ "found": false });
+        let known = sources(json!([there, absent])).unwrap();
+        assert_eq!((known[0].is_some(), known[1].is_some()), (true, false));
+        let failed = json!({ "error": { "type": "no_shard_available_action_exception" } });
+        let error = sources(json!([there, failed])).err().unwrap();
+        assert!(error.to_string().contains("no_shard_available"), "{error}");
+        assert!(is_no_index(&json!({ "type": "index_not_found_exception" })));
+        assert!(!is_no_index(&failed["error"]));
+    }
 }

@@ -6,6 +6,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::ffi::OsString;
 use std::path::Path;
 
 const ENV_PREFIX: &str = "HOLDFAST__";
@@ -30,7 +31,14 @@ pub fn load<S: DeserializeOwned>(
     default_toml: &'static str,
     file: Option<&Path>,
 ) -> Result<S, SettingsError> {
-    load_with(default_toml, file, std::env::vars())
+    load_with(default_toml, file, variables(std::env::vars_os()))
+}
+
+/// The variables whose name and value are text; the others are none of ours.
+pub fn variables(
+    all: impl Iterator<Item = (OsString, OsString)>,
+) -> impl Iterator<Item = (String, String)> {
+    all.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
 fn load_with<S: DeserializeOwned>(
@@ -39,10 +47,11 @@ fn load_with<S: DeserializeOwned>(
     environment: impl Iterator<Item = (String, String)>,
 ) -> Result<S, SettingsError> {
     let ours = environment.filter(|(name, _)| name.starts_with(ENV_PREFIX));
+    // Values stay the text they are, so that a password such as 0123 is not taken for a number;
+    // a field that is a number or a bool reads it from the text.
     let environment = config::Environment::with_prefix("HOLDFAST")
         .prefix_separator("__")
         .separator("__")
-        .try_parsing(true)
         .source(Some(ours.collect()));
     let mut builder = config::Config::builder().add_source(config::File::from_str(
         default_toml,
@@ -166,10 +175,12 @@ mod tests {
     struct Stores {
         order_shards: UrlList,
         connections_max: u32,
+        cached: bool,
         password: Secret,
     }
 
-    const DEFAULT: &str = "[stores]\norder_shards = []\nconnections_max = 8\npassword = \"\"\n";
+    const DEFAULT: &str = "[stores]\norder_shards = []\nconnections_max = 8\ncached = false\n\
+                           password = \"\"\n";
 
     fn read(environment: &[(&str, &str)], file: Option<&Path>) -> Result<Settings, SettingsError> {
         let pairs = environment
@@ -201,6 +212,47 @@ mod tests {
         );
         assert_eq!(settings.stores.connections_max, 9);
         assert_eq!(settings.stores.password.expose(), "12345");
+    }
+
+    #[test]
+    fn a_secret_that_looks_like_a_number_or_a_bool_is_taken_as_it_is() {
+        for password in ["0123", "1e3", "TRUE", "+5", "0x10", ""] {
+            let environment = [
+                ("HOLDFAST__STORES__PASSWORD", password),
+                ("HOLDFAST__STORES__ORDER_SHARDS", "007"),
+            ];
+            let settings = read(&environment, None).unwrap();
+            assert_eq!(settings.stores.password.expose(), password);
+            assert_eq!(settings.stores.order_shards.0, ["007"]);
+        }
+    }
+
+    #[test]
+    fn numbers_and_bools_are_read_from_the_environment() {
+        for (text, cached) in [("true", true), ("TRUE", true), ("false", false)] {
+            let environment = [
+                ("HOLDFAST__STORES__CONNECTIONS_MAX", "12"),
+                ("HOLDFAST__STORES__CACHED", text),
+            ];
+            let stores = read(&environment, None).unwrap().stores;
+            assert_eq!((stores.connections_max, stores.cached), (12, cached));
+        }
+        assert!(read(&[("HOLDFAST__STORES__CONNECTIONS_MAX", "many")], None).is_err());
+        assert!(read(&[("HOLDFAST__STORES__CACHED", "perhaps")], None).is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_variable_that_is_not_text_is_passed_over() {
+        use std::os::unix::ffi::OsStringExt;
+        let not_text = || OsString::from_vec(vec![0xff]);
+        let all = [
+            (OsString::from("A"), not_text()),
+            (not_text(), OsString::from("b")),
+            (OsString::from("C"), OsString::from("d")),
+        ];
+        let texts: Vec<_> = variables(all.into_iter()).collect();
+        assert_eq!(texts, [("C".to_owned(), "d".to_owned())]);
     }
 
     #[test]

@@ -78,24 +78,59 @@ pub struct OpenOrders {
     shard: ShardName,
     snapshot: Transaction<'static, MySql>,
     after: OpenPlace,
+    is_at_end: bool,
+    unreadable: Vec<String>,
 }
 
 impl OpenOrders {
-    /// The next orders, those due first at first; empty at the end.
+    /// The next orders, those due first at first. A row that cannot be read is left out, so a page
+    /// may be empty before the end.
     pub async fn next_page(&mut self, limit: u32) -> Result<Vec<OpenOrder>, StoreError> {
-        let page: Result<Vec<OpenOrder>, _> = sqlx::query_as(PAGE)
+        let of = |error| StoreError::of(self.shard, error);
+        let rows = sqlx::query(PAGE)
             .bind(self.after.due)
             .bind(self.after.due)
             .bind(self.after.seq)
             .bind(limit)
             .fetch_all(&mut *self.snapshot)
-            .await;
-        let page = page.map_err(|error| StoreError::of(self.shard, error))?;
-        if let Some(last) = page.last() {
-            self.after = last.place();
+            .await
+            .map_err(of)?;
+        if let Some(last) = rows.last() {
+            self.after = OpenPlace::from_row(last).map_err(of)?;
         }
-        Ok(page)
+        self.is_at_end = rows.len() < limit as usize;
+        let orders = rows.iter().map(|row| {
+            let seq: u64 = row.try_get("seq")?;
+            Ok((seq, OpenOrder::from_row(row)))
+        });
+        let orders: Vec<_> = orders.collect::<Result<_, _>>().map_err(of)?;
+        Ok(readable(orders, &mut self.unreadable))
     }
+
+    /// Whether the last page was the last.
+    pub fn is_at_end(&self) -> bool {
+        self.is_at_end
+    }
+
+    /// The rows left out since this was last asked, each as `seq 7 is unreadable: ...`.
+    pub fn take_unreadable(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.unreadable)
+    }
+}
+
+/// The orders that could be read; one bad row must not hide the others.
+fn readable(
+    orders: Vec<(u64, Result<OpenOrder, sqlx::Error>)>,
+    unreadable: &mut Vec<String>,
+) -> Vec<OpenOrder> {
+    let mut page = Vec::with_capacity(orders.len());
+    for (seq, order) in orders {
+        match order {
+            Ok(order) => page.push(order),
+            Err(error) => unreadable.push(format!("seq {seq} is unreadable: {error}")),
+        }
+    }
+    page
 }
 
 impl OrderStore {
@@ -110,6 +145,8 @@ impl OrderStore {
             shard,
             snapshot: begun.map_err(|error| StoreError::of(shard, error))?,
             after,
+            is_at_end: false,
+            unreadable: Vec::new(),
         })
     }
 
@@ -153,6 +190,15 @@ impl OpenOrder {
     }
 }
 
+impl FromRow<'_, MySqlRow> for OpenPlace {
+    fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            due: row.try_get("next_attempt_at")?,
+            seq: row.try_get("seq")?,
+        })
+    }
+}
+
 impl FromRow<'_, MySqlRow> for OpenOrder {
     fn from_row(row: &MySqlRow) -> Result<Self, sqlx::Error> {
         Ok(Self {
@@ -167,5 +213,37 @@ impl FromRow<'_, MySqlRow> for OpenOrder {
             read_at: row.try_get("read_at")?,
             overdue: row.try_get::<i64, _>("overdue")? != 0,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_named_and_hides_no_other() {
+        let order = |seq| OpenOrder {
+            seq,
+            id: OrderId::from_bytes([7; 16]),
+            state: OrderState::Confirming,
+            legs: Vec::new(),
+            next_attempt_at: DateTime::UNIX_EPOCH,
+            attempts: 1,
+            last_cause: None,
+            created_at: DateTime::UNIX_EPOCH,
+            read_at: DateTime::UNIX_EPOCH,
+            overdue: false,
+        };
+        let bad = columns::decode("branches", "is no JSON".to_owned());
+        let rows = vec![(1, Ok(order(1))), (2, Err(bad)), (3, Ok(order(3)))];
+        let mut unreadable = Vec::new();
+        let page = readable(rows, &mut unreadable);
+        assert_eq!(page, [order(1), order(3)]);
+        assert_eq!(unreadable.len(), 1);
+        assert!(
+            unreadable[0].starts_with("seq 2 is unreadable: ")
+                && unreadable[0].contains("is no JSON"),
+            "{unreadable:?}"
+        );
     }
 }

@@ -70,7 +70,7 @@ async fn ask(stores: &Stores, open: &mut HashSet<OrderId>, drained: &mut Drained
                     None => format!("{:?}", row.state),
                 },
                 Lookup::Missing => "not yet read from Kafka by a consumer".to_owned(),
-                Lookup::Unreachable(cause) => cause,
+                Lookup::Unreachable(cause) | Lookup::Unreadable(cause) => cause,
             };
             *waiting.entry(why).or_default() += 1;
         }

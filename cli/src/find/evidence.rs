@@ -52,7 +52,8 @@ pub struct LogEvidence {
     pub lag: i64,
     /// Its records, oldest first.
     pub records: Vec<Record>,
-    /// Whether all of the partition that may hold one was read.
+    /// Whether all was read that may hold one: of its partition, of what waits, and of the dead
+    /// letters.
     pub whole: bool,
     /// The partition and offset on the retry topic where it waits for its order shard.
     pub waiting: Option<(i32, i64)>,

@@ -19,6 +19,9 @@ const REDIS_TIME: Duration = Duration::from_secs(3);
 pub type Down = HashMap<ShardName, String>;
 
 /// Everything that can be found out about the order.
+///
+/// A row that is not there yet is looked up once more after the log: a record goes from the log to
+/// the retry topic and from either to its row, so one that the consumers had passed has it by then.
 pub async fn gather(
     settings: &Settings,
     stores: &Stores,
@@ -27,6 +30,25 @@ pub async fn gather(
     since: Duration,
 ) -> Evidence {
     let row = find_row(stores, down, id).await;
+    let evidence = gather_around(settings, stores, down, id, since, row).await;
+    if evidence.row != Answer::Nothing {
+        return evidence;
+    }
+    match find_row(stores, down, id).await {
+        Answer::Nothing => evidence,
+        row => gather_around(settings, stores, down, id, since, row).await,
+    }
+}
+
+/// What the other servers know of an order with this row.
+async fn gather_around(
+    settings: &Settings,
+    stores: &Stores,
+    down: &Down,
+    id: OrderId,
+    since: Duration,
+    row: Answer<OrderRow>,
+) -> Evidence {
     let window = Window::of(row.known(), since);
     let (accounts, movements, kafka, marker, search) = tokio::join!(
         find_accounts(stores, down, row.known()),
@@ -56,7 +78,7 @@ async fn find_row(stores: &Stores, down: &Down, id: OrderId) -> Answer<OrderRow>
     match stores.orders.find(&[id]).await.pop() {
         Some(Lookup::Found(row)) => Answer::Known(*row),
         Some(Lookup::Missing) | None => Answer::Nothing,
-        Some(Lookup::Unreachable(cause)) => Answer::Silent(cause),
+        Some(Lookup::Unreachable(cause) | Lookup::Unreadable(cause)) => Answer::Silent(cause),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Asks Kafka about one order: the log, what waits on the retry topic, the dead letters.
 
 use super::evidence::{Answer, LogEvidence};
+use crate::cause;
 use crate::dead_letter;
 use crate::kafka_log::{KafkaLog, LogError, PartitionState, Record, Span};
 use crate::partition::partition_of;
@@ -32,15 +33,21 @@ impl Window {
         let ms = |at: DateTime<Utc>| at.timestamp_millis();
         match row {
             Some(row) => Self {
-                from_ms: ms(row.accepted_at - BEFORE_ACCEPTED),
+                from_ms: ms(row.accepted_at - BEFORE_ACCEPTED).max(0),
                 to_ms: Some(ms(row.accepted_at + AFTER_ACCEPTED)),
             },
             None => Self {
-                from_ms: ms(Utc::now()) - i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
+                from_ms: since_ms(Utc::now(), since),
                 to_ms: None,
             },
         }
     }
+}
+
+/// Never before 1970: Kafka takes a negative instant for something else.
+fn since_ms(now: DateTime<Utc>, since: Duration) -> i64 {
+    let since = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
+    now.timestamp_millis().saturating_sub(since).max(0)
 }
 
 /// Its records on the commands' topic and whether it waits on the retry topic; its dead letters.
@@ -53,25 +60,31 @@ pub async fn find_records(
     let (kafka, group) = (settings.kafka.clone(), settings.worker.group_id.clone());
     let key = id.to_string();
     let asked = tokio::task::spawn_blocking(move || {
-        let log = KafkaLog::open(&kafka, &kafka.commands_topic, &group)
+        let mut log = KafkaLog::open(&kafka, &kafka.commands_topic, &group)
             .and_then(|log| read_partition(&log, &key, window))
             .and_then(|found| look_among_waiting(&kafka, &group, &key, shard, found));
-        let log = Answer::from(log.map(Some));
-        if let Answer::Silent(cause) = log {
-            return (Answer::Silent(cause.clone()), Answer::Silent(cause));
-        }
-        let letters = KafkaLog::open(&kafka, &kafka.dead_letter_topic, &group)
-            .and_then(|log| read_dead_letters(&log, &key));
-        let some = |causes: Vec<String>| Some(causes).filter(|causes| !causes.is_empty());
-        (log, Answer::from(letters.map(some)))
+        let letters = match &mut log {
+            Ok(found) => KafkaLog::open(&kafka, &kafka.dead_letter_topic, &group)
+                .and_then(|log| read_dead_letters(&log, &key))
+                .map(|(causes, whole)| fold_letters(found, causes, whole)),
+            Err(error) => return both_silent(cause::told(error)),
+        };
+        (Answer::from(log.map(Some)), Answer::from(letters))
     });
     match asked.await {
         Ok(answers) => answers,
-        Err(error) => {
-            let cause = error.to_string();
-            (Answer::Silent(cause.clone()), Answer::Silent(cause))
-        }
+        Err(error) => both_silent(error.to_string()),
     }
+}
+
+fn both_silent(cause: String) -> (Answer<LogEvidence>, Answer<Vec<String>>) {
+    (Answer::Silent(cause.clone()), Answer::Silent(cause))
+}
+
+/// Dead letters that were not read to the end leave it open whether the order's is among them.
+fn fold_letters(found: &mut LogEvidence, causes: Vec<String>, whole: bool) -> Option<Vec<String>> {
+    found.whole &= whole;
+    Some(causes).filter(|causes| !causes.is_empty())
 }
 
 fn read_partition(log: &KafkaLog, key: &str, window: Window) -> Result<LogEvidence, LogError> {
@@ -150,16 +163,49 @@ fn span(log: &KafkaLog, state: &PartitionState, window: Window) -> Result<Span, 
     })
 }
 
-fn read_dead_letters(log: &KafkaLog, key: &str) -> Result<Vec<String>, LogError> {
+/// The causes of its dead letters, and whether all letters were read.
+fn read_dead_letters(log: &KafkaLog, key: &str) -> Result<(Vec<String>, bool), LogError> {
     let partitions = log.partitions()?;
     let spans: Vec<Span> = partitions.iter().map(Span::whole).collect();
     let mut causes = Vec::new();
     let started = Instant::now();
-    log.scan(&spans, |letter: Record| {
+    let whole = log.scan(&spans, |letter: Record| {
         if letter.key == key {
             causes.push(dead_letter::cause(&letter));
         }
         started.elapsed() < READ_TIME
     })?;
-    Ok(causes)
+    Ok((causes, whole))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dead_letters_not_read_to_the_end_leave_the_log_not_wholly_read() {
+        let log = || LogEvidence {
+            partition: 3,
+            committed: 10,
+            lag: 0,
+            records: Vec::new(),
+            whole: true,
+            waiting: None,
+        };
+        let mut found = log();
+        assert_eq!(fold_letters(&mut found, Vec::new(), true), None);
+        assert!(found.whole);
+        assert_eq!(fold_letters(&mut found, Vec::new(), false), None);
+        assert!(!found.whole);
+        let causes = vec!["bad field (bad-field)".to_owned()];
+        assert_eq!(fold_letters(&mut log(), causes.clone(), true), Some(causes));
+    }
+
+    #[test]
+    fn a_window_never_reaches_before_1970() {
+        assert_eq!(Window::of(None, Duration::MAX).from_ms, 0);
+        let century = Duration::from_secs(100 * 366 * 24 * 3_600);
+        assert_eq!(Window::of(None, century).from_ms, 0);
+        assert!(Window::of(None, Duration::from_secs(3_600)).from_ms > 0);
+    }
 }

@@ -132,7 +132,7 @@ fn without_row(evidence: &Evidence) -> (Found, String) {
     if let Some(log) = evidence.log.known()
         && let Some(record) = log.records.last()
     {
-        return (Found::Yes, on_the_log(log, record.offset, evidence));
+        return on_the_log(log, record.offset, evidence);
     }
     if evidence.document.known().is_some() {
         let text =
@@ -163,7 +163,7 @@ fn without_row(evidence: &Evidence) -> (Found, String) {
             why.push(format!("{} did not answer", silent.join(" and ")));
         }
         if cut {
-            why.push("its partition was not read to the end".to_owned());
+            why.push("Kafka was not read to the end".to_owned());
         }
         let text = format!("Not found where we could look; {}.", why.join(", and "));
         return (Found::CannotTell, text);
@@ -171,7 +171,7 @@ fn without_row(evidence: &Evidence) -> (Found, String) {
     (Found::No, "Nobody knows this order.".to_owned())
 }
 
-fn on_the_log(log: &LogEvidence, offset: i64, evidence: &Evidence) -> String {
+fn on_the_log(log: &LogEvidence, offset: i64, evidence: &Evidence) -> (Found, String) {
     let place = format!(
         "payment.commands partition {} offset {offset}",
         log.partition
@@ -181,18 +181,34 @@ fn on_the_log(log: &LogEvidence, offset: i64, evidence: &Evidence) -> String {
             0 => "it is the next that the consumers will deal with".to_owned(),
             before => format!("the consumers have {before} records to deal with before it"),
         };
-        return format!("Accepted, and waiting on {place}: {before}.");
-    }
-    if let Some((partition, offset)) = log.waiting {
-        return format!(
-            "Accepted, and waiting on payment.retry partition {partition} offset {offset} until its order shard takes it."
+        return (
+            Found::Yes,
+            format!("Accepted, and waiting on {place}: {before}."),
         );
     }
+    if let Some((partition, offset)) = log.waiting {
+        let text = format!(
+            "Accepted, and waiting on payment.retry partition {partition} offset {offset} until its order shard takes it."
+        );
+        return (Found::Yes, text);
+    }
     match (&evidence.row, &evidence.dead_letters) {
-        (Answer::Nothing, Answer::Nothing) if log.whole => format!(
-            "LOST: the consumers have passed {place}, and it has neither a row nor a dead letter. This is a breach of INV-7."
+        (Answer::Nothing, Answer::Nothing) if log.whole => {
+            let text = format!(
+                "LOST: the consumers have passed {place}, and it has neither a row nor a dead letter. This is a breach of INV-7."
+            );
+            (Found::Yes, text)
+        }
+        (Answer::Nothing, _) => {
+            let text = format!(
+                "Accepted: the consumers have passed {place}, and it has no row. Kafka was not read to the end, so where it is now is not known."
+            );
+            (Found::CannotTell, text)
+        }
+        _ => (
+            Found::Yes,
+            format!("Accepted: the consumers have passed {place}."),
         ),
-        _ => format!("Accepted: the consumers have passed {place}."),
     }
 }
 
@@ -281,6 +297,21 @@ mod tests {
             ..lost.clone()
         };
         assert!(!sentence(&unknown).1.contains("LOST"));
+        let mut cut = log(&[7]);
+        cut.whole = false;
+        let cut = Evidence {
+            log: Answer::Known(cut),
+            ..lost.clone()
+        };
+        let silent = Evidence {
+            dead_letters: Answer::Silent("down".into()),
+            ..lost.clone()
+        };
+        for unknown in [cut, silent] {
+            let (found, text) = sentence(&unknown);
+            assert_eq!(found, Found::CannotTell);
+            assert!(text.contains("not known"), "{text}");
+        }
         let mut waiting = log(&[7]);
         waiting.waiting = Some((15, 90));
         let waiting = Evidence {

@@ -36,6 +36,10 @@ pub async fn run(settings: &Settings, wanted: &Letters, yes: bool) -> anyhow::Re
         println!("{id} has no dead letter");
     }
     run.all_sets(wanted).await?;
+    if let Some(refusal) = nothing_there(wanted, &run.met) {
+        run.met.refused += 1;
+        println!("{refusal}");
+    }
     print!("{}", told(&run.met, yes));
     Ok(match run.met.refused {
         0 => ExitCode::SUCCESS,
@@ -147,6 +151,16 @@ impl Met {
     }
 }
 
+/// Whoever names one place and meets no letter there is told so.
+fn nothing_there(wanted: &Letters, met: &Met) -> Option<String> {
+    match wanted {
+        Letters::At { partition, offset } if met.letters == 0 => Some(format!(
+            "partition {partition} offset {offset} holds no dead letter"
+        )),
+        Letters::At { .. } | Letters::Named(_) | Letters::OfClass(_) | Letters::All => None,
+    }
+}
+
 fn told(met: &Met, yes: bool) -> String {
     if met.letters == 0 {
         return "No dead letter is like that, or all were put back before.\n".to_owned();
@@ -165,4 +179,26 @@ fn told(met: &Met, yes: bool) -> String {
         met.letters,
         met.named.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_without_a_letter_is_refused_and_a_class_without_one_is_not() {
+        let at = Letters::At {
+            partition: 0,
+            offset: 7,
+        };
+        let none = Met::default();
+        let one = Met {
+            letters: 1,
+            ..Met::default()
+        };
+        let refusal = nothing_there(&at, &none).unwrap();
+        assert!(refusal.contains("partition 0 offset 7"), "{refusal}");
+        assert_eq!(nothing_there(&at, &one), None);
+        assert_eq!(nothing_there(&Letters::All, &none), None);
+    }
 }

@@ -8,7 +8,7 @@ mod listing;
 mod place;
 mod remedy;
 
-use crate::open_orders::{self, Down, Look, word};
+use crate::open_orders::{self, Down, Look, NotRead, word};
 use crate::settings::Settings;
 use crate::totals::{Total, Totals};
 use domain::ShardName;
@@ -46,6 +46,7 @@ struct Summary {
     /// Where the next listing goes on, when not all fitted.
     after: Option<String>,
     unreachable: Vec<Unreachable>,
+    unreadable: Vec<Unreadable>,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,21 +55,32 @@ struct Unreachable {
     cause: String,
 }
 
-/// Lists, and exits 1 when anything is stuck or overdue, 2 when that cannot be told of every shard.
+/// A row that nothing can be told of.
+#[derive(Debug, Serialize)]
+struct Unreadable {
+    shard: String,
+    row: String,
+}
+
+/// Lists, and exits 1 when anything is stuck or overdue, 2 when that cannot be told of every shard,
+/// or not of every order.
 pub async fn run(settings: &Settings, args: &StuckArgs) -> anyhow::Result<ExitCode> {
     let stores = Stores::connect(&settings.stores)?;
     let down: Down = stores.check_identities().await?.into_iter().collect();
     let mut listing = Listing::new(settings, args, &stores, &down);
     listing.begin()?;
     let from = args.after.map(|place| (place.shard, place.place));
-    let silent = open_orders::read_all(&stores, &down, from, async |shard, page| {
+    let mut not_read = open_orders::read_all(&stores, &down, from, async |shard, page| {
         listing.page(shard, &page)
     })
     .await;
+    not_read
+        .silent
+        .extend(open_orders::silent_account_shards(&down));
     let needs_a_look = listing.stuck + listing.overdue > 0;
-    let all_answered = silent.is_empty();
-    listing.end(silent)?;
-    Ok(match (all_answered, needs_a_look) {
+    let all_was_read = not_read.is_empty();
+    listing.end(not_read)?;
+    Ok(match (all_was_read, needs_a_look) {
         (false, _) => ExitCode::from(2),
         (true, true) => ExitCode::from(1),
         (true, false) => ExitCode::SUCCESS,
@@ -150,10 +162,16 @@ impl<'a> Listing<'a> {
         Ok(())
     }
 
-    fn end(self, silent: Vec<(ShardName, String)>) -> anyhow::Result<()> {
-        let unreachable = silent.into_iter().map(|(shard, cause)| Unreachable {
+    fn end(self, not_read: NotRead) -> anyhow::Result<()> {
+        let unreachable = not_read.silent.into_iter();
+        let unreachable = unreachable.map(|(shard, cause)| Unreachable {
             shard: shard.to_string(),
             cause,
+        });
+        let unreadable = not_read.rows.into_iter();
+        let unreadable = unreadable.map(|(shard, row)| Unreadable {
+            shard: shard.to_string(),
+            row,
         });
         let summary = Summary {
             stuck: self.stuck,
@@ -165,6 +183,7 @@ impl<'a> Listing<'a> {
                 .filter(|_| self.more)
                 .map(|place| place.to_string()),
             unreachable: unreachable.collect(),
+            unreadable: unreadable.collect(),
         };
         if self.args.json {
             let summary = serde_json::to_string(&summary)?;
@@ -188,7 +207,8 @@ fn told(summary: &Summary, totals: &Totals, all: bool) -> String {
     } else {
         String::new()
     };
-    let mut text = match (totals.orders(), summary.unreachable.is_empty()) {
+    let all_was_read = summary.unreachable.is_empty() && summary.unreadable.is_empty();
+    let mut text = match (totals.orders(), all_was_read) {
         (0, true) => "Nothing is stuck.\n".to_owned(),
         (0, false) => "Nothing is stuck where we could look.\n".to_owned(),
         (_, _) => format!(
@@ -201,6 +221,9 @@ fn told(summary: &Summary, totals: &Totals, all: bool) -> String {
     }
     for Unreachable { shard, cause } in &summary.unreachable {
         text.push_str(&format!("{shard} DOES NOT ANSWER: {cause}\n"));
+    }
+    for Unreadable { shard, row } in &summary.unreadable {
+        text.push_str(&format!("{shard}: {row}\n"));
     }
     text
 }
@@ -221,9 +244,29 @@ mod tests {
                 shard: "orders-1".into(),
                 cause: "connection refused".into(),
             }],
+            unreadable: Vec::new(),
         };
         let text = told(&summary, &Totals::default(), false);
         assert!(text.contains("where we could look"), "{text}");
         assert!(text.contains("orders-1 DOES NOT ANSWER"), "{text}");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_named() {
+        let summary = Summary {
+            stuck: 0,
+            overdue: 0,
+            due: 0,
+            totals: Vec::new(),
+            after: None,
+            unreachable: Vec::new(),
+            unreadable: vec![Unreadable {
+                shard: "orders-1".into(),
+                row: "seq 7 is unreadable: no legs".into(),
+            }],
+        };
+        let text = told(&summary, &Totals::default(), false);
+        assert!(text.contains("where we could look"), "{text}");
+        assert!(text.contains("orders-1: seq 7 is unreadable"), "{text}");
     }
 }

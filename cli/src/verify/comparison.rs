@@ -78,37 +78,8 @@ pub fn describe(document: &Document) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use chrono::DateTime;
-    use domain::{BodyDigest, OrderId, OrderState, Reason};
-
-    fn row() -> OrderRow {
-        OrderRow {
-            seq: 1,
-            id: OrderId::from_bytes([7; 16]),
-            tenant: "demo".into(),
-            merchant: "shop".into(),
-            body_digest: BodyDigest::from_bytes([0; 32]),
-            state: OrderState::Cancelled,
-            reason: Some(Reason::AccountClosed),
-            version: 2,
-            currency: "USD".parse().unwrap(),
-            amount: 500,
-            captured: 0,
-            refunded: 0,
-            legs: Vec::new(),
-            reference: None,
-            description: None,
-            metadata: None,
-            accepted_at: DateTime::UNIX_EPOCH,
-            not_after: DateTime::UNIX_EPOCH,
-            decide_by: DateTime::UNIX_EPOCH,
-            next_attempt_at: None,
-            attempts: 0,
-            last_cause: None,
-            created_at: DateTime::UNIX_EPOCH,
-            updated_at: DateTime::UNIX_EPOCH,
-        }
-    }
+    use crate::open_orders::samples::row;
+    use domain::OrderState;
 
     #[test]
     fn a_document_that_says_what_its_row_says_is_the_same() {

@@ -18,8 +18,10 @@ use store::{Lookup, Stores};
 use tokio::sync::mpsc;
 
 const BATCH: usize = 1_000;
-/// How many records without a row are kept in memory; a breach of more is told by their number.
+/// How many records without a row are kept in memory: so many are judged together.
 const MISSING_MAX: usize = 10_000;
+/// How many lost records are told one by one; more are told by their number.
+const LOST_MAX: usize = 10_000;
 const REPORT_EVERY: Duration = Duration::from_secs(5);
 
 /// Checks it.
@@ -41,10 +43,8 @@ async fn search_for_missing(settings: &Settings, stores: &Stores) -> anyhow::Res
     let spans = dealt_with(&partitions);
     let (kafka, group) = (settings.kafka.clone(), settings.worker.group_id.clone());
     let waiting = blocking(move || Waiting::read(&kafka, &group)).await?;
-    let mut missing = without_row(log, spans, stores, &waiting).await?;
-    if !missing.records.is_empty() {
-        drop_dead_letters(settings, &mut missing).await?;
-    }
+    let mut missing = without_row(settings, log, spans, stores, &waiting).await?;
+    judge(settings, &mut missing).await?;
     Ok(Finding {
         in_flight: u64::try_from(lag).unwrap_or(0) + missing.in_flight,
         breaches: missing.breaches(),
@@ -64,13 +64,18 @@ fn dealt_with(partitions: &[PartitionState]) -> Vec<Span> {
 
 #[derive(Default)]
 struct Missing {
+    /// Without a row, and perhaps a dead letter.
     records: Vec<Record>,
+    /// With neither.
+    lost: Vec<Record>,
+    /// Lost, too.
     more: u64,
     /// Without a row, and waiting on the retry topic.
     in_flight: u64,
 }
 
 async fn without_row(
+    settings: &Settings,
     log: KafkaLog,
     spans: Vec<Span>,
     stores: &Stores,
@@ -84,6 +89,9 @@ async fn without_row(
     while let Some(batch) = receiver.recv().await {
         done += batch.len();
         missing.look_for_rows(batch, stores, waiting).await?;
+        if missing.records.len() >= MISSING_MAX {
+            judge(settings, &mut missing).await?;
+        }
         if reported.elapsed() >= REPORT_EVERY {
             reported = Instant::now();
             eprintln!("INV-7: {done} of {total} records looked at");
@@ -125,7 +133,7 @@ impl Missing {
         let mut found = HashSet::new();
         for (id, answer) in asked.iter().zip(stores.orders.find(&asked).await) {
             match answer {
-                Lookup::Found(_) => {
+                Lookup::Found(_) | Lookup::Unreadable(_) => {
                     found.insert(*id);
                 }
                 Lookup::Missing => {}
@@ -143,10 +151,25 @@ impl Missing {
     fn add(&mut self, record: Record, id: Option<OrderId>, waiting: &Waiting) {
         if id.is_some_and(|id| waiting.contains(id)) {
             self.in_flight += 1;
-        } else if self.records.len() < MISSING_MAX {
-            self.records.push(record);
         } else {
-            self.more += 1;
+            self.records.push(record);
+        }
+    }
+
+    /// Where the records are that are not judged yet.
+    fn places(&self) -> HashSet<(i32, i64)> {
+        self.records.iter().map(place).collect()
+    }
+
+    /// Those at these places have no dead letter either.
+    fn strike_out(&mut self, without_letter: &HashSet<(i32, i64)>) {
+        let records = std::mem::take(&mut self.records).into_iter();
+        for record in records.filter(|record| without_letter.contains(&place(record))) {
+            if self.lost.len() < LOST_MAX {
+                self.lost.push(record);
+            } else {
+                self.more += 1;
+            }
         }
     }
 
@@ -161,10 +184,13 @@ impl Missing {
                 record.partition, record.offset, record.key
             )],
         };
-        let mut breaches: Vec<Breach> = self.records.into_iter().map(of_record).collect();
+        let mut breaches: Vec<Breach> = self.lost.into_iter().map(of_record).collect();
         if self.more > 0 {
             breaches.push(Breach {
-                what: format!("{} more records have no row", self.more),
+                what: format!(
+                    "{} more records have neither a row nor a dead letter",
+                    self.more
+                ),
                 rows: Vec::new(),
             });
         }
@@ -172,13 +198,17 @@ impl Missing {
     }
 }
 
-async fn drop_dead_letters(settings: &Settings, missing: &mut Missing) -> anyhow::Result<()> {
+fn place(record: &Record) -> (i32, i64) {
+    (record.partition, record.offset)
+}
+
+/// Strikes out the dead letters among the records without a row; the others are lost.
+async fn judge(settings: &Settings, missing: &mut Missing) -> anyhow::Result<()> {
+    let mut wanted = missing.places();
+    if wanted.is_empty() {
+        return Ok(());
+    }
     let log = open(settings, &settings.kafka.dead_letter_topic).await?;
-    let mut wanted: HashSet<(i32, i64)> = missing
-        .records
-        .iter()
-        .map(|record| (record.partition, record.offset))
-        .collect();
     let commands = settings.kafka.commands_topic.clone();
     let wanted = blocking(move || {
         let spans: Vec<Span> = log.partitions()?.iter().map(Span::whole).collect();
@@ -193,9 +223,7 @@ async fn drop_dead_letters(settings: &Settings, missing: &mut Missing) -> anyhow
         Ok(wanted)
     })
     .await?;
-    missing
-        .records
-        .retain(|record| wanted.contains(&(record.partition, record.offset)));
+    missing.strike_out(&wanted);
     Ok(())
 }
 
@@ -230,6 +258,29 @@ mod tests {
         };
         assert_eq!(dealt_with(&[state(Some(9))]), [span(9)]);
         assert_eq!(dealt_with(&[state(None)]), [span(5)]);
+    }
+
+    #[test]
+    fn only_what_was_judged_is_lost_however_many_dead_letters_there_are() {
+        let record = |offset| Record {
+            partition: 3,
+            offset,
+            key: "no order's".to_owned(),
+            timestamp_ms: None,
+            headers: Vec::new(),
+        };
+        let waiting = Waiting::default();
+        let mut missing = Missing::default();
+        for first in [0, 20_000] {
+            for offset in first..first + 10_500 {
+                missing.add(record(offset), None, &waiting);
+            }
+            assert_eq!(missing.places().len(), 10_500);
+            // All are dead letters but one.
+            missing.strike_out(&HashSet::from([(3, first + 10_400)]));
+        }
+        assert_eq!((missing.lost.len(), missing.more), (2, 0));
+        assert_eq!(missing.breaches().len(), 2);
     }
 
     #[test]

@@ -246,6 +246,48 @@ async fn a_shard_that_does_not_answer_is_named_and_the_other_is_listed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_account_shard_that_does_not_answer_is_named() {
+    with_own(async |own| {
+        let mut half = own.clone();
+        let first = own.settings.account_shards[0].clone();
+        let gone = "mysql://nobody@127.0.0.1:1/accounts_1";
+        half.env.insert(
+            "HOLDFAST__STORES__ACCOUNT_SHARDS".into(),
+            format!("{first},{gone}"),
+        );
+        let (code, listing) = listed(&half, &[]).await;
+        assert_eq!(code, 2);
+        assert_eq!(listing["summary"]["unreachable"][0]["shard"], "accounts-1");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_cannot_be_read_is_named_and_the_others_are_listed_and_redriven() {
+    with_own(async |own| {
+        insert_stuck(&own, 3).await;
+        let first = own.stores.orders.shards()[0];
+        sqlx::query("UPDATE orders SET branches = 'no legs' ORDER BY seq LIMIT 1")
+            .execute(own.stores.pool(first))
+            .await
+            .unwrap();
+        let (code, listing) = listed(&own, &[]).await;
+        assert_eq!((code, ids_of(&listing).len()), (2, 5));
+        let row = &listing["summary"]["unreadable"][0];
+        assert_eq!(row["shard"], "orders-0");
+        let text = row["row"].as_str().unwrap();
+        assert!(text.contains("is unreadable: "), "{listing}");
+        let redriven = own.holdfast(&["redrive", "--stuck", "--yes"]).await;
+        assert_eq!(redriven.code, 2, "{redriven:?}");
+        assert!(
+            redriven.out.contains("5 orders are tried at once"),
+            "{redriven:?}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_thousand_stuck_orders_are_counted_listed_in_pages_and_redriven() {
     with_own(async |own| {
         insert_stuck(&own, 50_000).await;

@@ -202,7 +202,7 @@ impl Own {
         let row = |lookup| match lookup {
             Lookup::Found(row) => Some(*row),
             Lookup::Missing => None,
-            Lookup::Unreachable(cause) => panic!("{cause}"),
+            Lookup::Unreachable(cause) | Lookup::Unreadable(cause) => panic!("{cause}"),
         };
         found.filter_map(row).collect()
     }

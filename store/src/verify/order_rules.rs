@@ -41,6 +41,8 @@ fn check_row(order: &OrderFacts, rows: impl Fn() -> Vec<String>) -> Vec<Breach> 
         OrderState::Trying | OrderState::Confirming | OrderState::Paid => false,
     };
     let sum: i64 = order.legs.iter().map(Leg::delta).sum();
+    let debits = order.legs.iter().filter(|leg| leg.kind == LegKind::Debit);
+    let debited: i64 = debits.map(|leg| leg.amount).sum();
     let rules = [
         ("INV-1", sum == 0, "the legs of an order do not sum to zero"),
         (
@@ -62,6 +64,12 @@ fn check_row(order: &OrderFacts, rows: impl Fn() -> Vec<String>) -> Vec<Breach> 
             "INV-5",
             !(order.late && order.state == OrderState::Trying),
             "an order is undecided minutes past its deadline",
+        ),
+        // The legs are written once, with the order, and never change.
+        (
+            "INV-6",
+            debited == order.amount,
+            "the debits of an order do not sum to its amount",
         ),
         (
             "INV-6",
@@ -232,4 +240,60 @@ pub(super) fn show_entry(entry: &EntryFacts) -> String {
         "entry {} number={} {xid} leg={leg} delta={} balance_after={}",
         entry.account, entry.number, entry.delta, entry.balance_after
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::{AccountId, OrderId, Reason};
+
+    fn order(state: OrderState, debits: &[i64], amount: i64) -> OrderFacts {
+        let leg = |kind, account, amount| Leg {
+            kind,
+            account: AccountId::from_bytes([account; 16]),
+            amount,
+        };
+        let mut legs: Vec<Leg> = debits
+            .iter()
+            .map(|debit| leg(LegKind::Debit, 1, *debit))
+            .collect();
+        legs.push(leg(LegKind::Credit, 2, debits.iter().sum()));
+        let open = match state {
+            OrderState::Trying | OrderState::Confirming | OrderState::Cancelling => true,
+            OrderState::Paid | OrderState::Cancelled => false,
+        };
+        let cancelled = [OrderState::Cancelling, OrderState::Cancelled].contains(&state);
+        OrderFacts {
+            seq: 1,
+            id: OrderId::from_bytes([7; 16]),
+            state,
+            reason: cancelled.then_some(Reason::Expired),
+            version: if open { 1 } else { 2 },
+            currency: "USD".to_owned(),
+            amount,
+            captured: if state == OrderState::Paid { amount } else { 0 },
+            refunded: 0,
+            legs,
+            due: open,
+            late: false,
+        }
+    }
+
+    #[test]
+    fn the_debits_of_an_order_in_any_state_sum_to_its_amount() {
+        for state in [
+            OrderState::Trying,
+            OrderState::Confirming,
+            OrderState::Cancelling,
+            OrderState::Paid,
+            OrderState::Cancelled,
+        ] {
+            assert_eq!(check_row(&order(state, &[10], 10), Vec::new), []);
+            assert_eq!(check_row(&order(state, &[4, 6], 10), Vec::new), []);
+            let wrong = check_row(&order(state, &[10], 11), Vec::new);
+            assert_eq!(wrong.len(), 1, "{state:?}: {wrong:?}");
+            assert_eq!(wrong[0].invariant, "INV-6");
+            assert!(wrong[0].text.contains("sum to its amount"), "{wrong:?}");
+        }
+    }
 }

@@ -9,25 +9,46 @@ use crate::holds::BranchKey;
 use domain::{OrderId, OrderState, ShardName, Xid};
 use std::collections::{BTreeMap, HashSet};
 
-/// Checks the orders of one shard. Answers those that look wrong.
+/// Checks the orders of one shard. Adds those that look wrong to `suspects`, also when the shard
+/// cannot be read to its end.
 pub(super) async fn check(
     verification: &mut Verification<'_>,
     shard: ShardName,
-) -> Result<Vec<OrderId>, sqlx::Error> {
+    suspects: &mut Vec<OrderId>,
+) -> Result<(), sqlx::Error> {
     let mut conn = verification.pool(shard).acquire().await?;
-    let mut suspects = Vec::new();
     let mut after = 0;
     loop {
         let page = rows::orders(&mut conn, after).await?;
-        let Some(last) = page.last() else {
-            return Ok(suspects);
+        let Some((last, _)) = page.last() else {
+            return Ok(());
         };
-        after = last.seq;
+        after = *last;
         verification.report.counted.orders += page.len() as u64;
+        let (page, unreadable) = readable(shard, page);
+        verification.report.add(unreadable);
         verification.report.in_flight += page.iter().filter(|order| is_open(order)).count() as u64;
         let wrong = breaches(verification, &page).await;
         suspects.extend(wrong.into_iter().map(|(id, _)| id));
     }
+}
+
+/// The orders that could be read, and a breach for each row that could not.
+fn readable(
+    shard: ShardName,
+    page: Vec<(u64, Result<OrderFacts, sqlx::Error>)>,
+) -> (Vec<OrderFacts>, Vec<Breach>) {
+    let (mut orders, mut breaches) = (Vec::with_capacity(page.len()), Vec::new());
+    for (seq, order) in page {
+        match order {
+            Ok(order) => orders.push(order),
+            Err(error) => {
+                let row = format!("{shard} seq {seq}: {error}");
+                breaches.push(Breach::new("INV-2", "an order is unreadable", vec![row]));
+            }
+        }
+    }
+    (orders, breaches)
 }
 
 /// Looks at suspects again. Answers those that still look wrong, with what is wrong.
@@ -107,4 +128,39 @@ async fn read(
         .extend(entries.into_iter().map(|e| (e.key, e)));
     found.holds.extend(holds.into_iter().map(|h| (h.key, h)));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::columns;
+    use domain::StoreKind;
+
+    #[test]
+    fn an_order_that_cannot_be_read_is_a_breach_that_names_its_row() {
+        let store = StoreKind::Orders;
+        let shard = ShardName { store, index: 1 };
+        let bad = columns::decode("branches", "is no JSON".to_owned());
+        let good = OrderFacts {
+            seq: 8,
+            id: OrderId::from_bytes([7; 16]),
+            state: OrderState::Paid,
+            reason: None,
+            version: 2,
+            currency: "USD".to_owned(),
+            amount: 10,
+            captured: 10,
+            refunded: 0,
+            legs: Vec::new(),
+            due: false,
+            late: false,
+        };
+        let (orders, breaches) = readable(shard, vec![(7, Err(bad)), (8, Ok(good.clone()))]);
+        assert_eq!(orders, [good]);
+        assert_eq!(breaches.len(), 1);
+        assert!(
+            breaches[0].rows[0].starts_with("orders-1 seq 7: "),
+            "{breaches:?}"
+        );
+    }
 }

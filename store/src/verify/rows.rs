@@ -180,12 +180,15 @@ impl FromRow<'_, MySqlRow> for AccountFacts {
     }
 }
 
+/// Orders by arrival, each with its number; one that cannot be read hides no other.
 pub(super) async fn orders(
     conn: &mut MySqlConnection,
     after: u64,
-) -> Result<Vec<OrderFacts>, sqlx::Error> {
-    let page = sqlx::query_as(ORDERS).bind(after).bind(PAGE_ROWS);
-    page.fetch_all(conn).await
+) -> Result<Vec<(u64, Result<OrderFacts, sqlx::Error>)>, sqlx::Error> {
+    let page = sqlx::query(ORDERS).bind(after).bind(PAGE_ROWS);
+    let rows = page.fetch_all(conn).await?;
+    let numbered = |row: &MySqlRow| Ok((row.try_get("seq")?, OrderFacts::from_row(row)));
+    rows.iter().map(numbered).collect()
 }
 
 pub(super) async fn orders_by_id(

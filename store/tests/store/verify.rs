@@ -192,6 +192,11 @@ async fn damaged_orders_are_found() {
                 "INV-6",
             ),
             (
+                "UPDATE orders SET amount = amount + 1, captured = captured + (captured > 0)",
+                "UPDATE orders SET amount = amount - 1, captured = captured - (captured > 0)",
+                "INV-6",
+            ),
+            (
                 "UPDATE orders SET refunded = 11",
                 "UPDATE orders SET refunded = 0",
                 "INV-3",
