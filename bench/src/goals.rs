@@ -100,10 +100,10 @@ fn of_overload(one: &OverloadRun) -> [Goal; 2] {
     [
         Goal {
             what: format!(
-                "capacity within 5 s after overload >= {:.0} % of before",
+                "capacity from 5 s after overload on >= {:.0} % of before",
                 BACK_MIN * 100.0
             ),
-            measured: one.capacity_after / one.capacity_before * 100.0,
+            measured: one.after.median() / one.before.median() * 100.0,
             unit: " %",
             bound: Bound::AtLeast(BACK_MIN * 100.0),
         },

@@ -68,18 +68,20 @@ pub struct PipelineRun {
 }
 
 /// More callers than places, for a while.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct OverloadRun {
     /// How many asked at once.
     pub connections: usize,
-    /// Acceptances per second in the five seconds before.
-    pub capacity_before: f64,
+    /// Acceptances per second in each window of five seconds before.
+    pub before: Samples,
     /// Acceptances per second meanwhile.
     pub accepted: f64,
     /// Refusals per second meanwhile: 503 with Retry-After.
     pub refused: f64,
-    /// Acceptances per second in the five seconds after.
-    pub capacity_after: f64,
+    /// Acceptances per second in the first five seconds after.
+    pub coming_back: f64,
+    /// Acceptances per second in each window of five seconds from then on.
+    pub after: Samples,
     /// What the API's peak memory grew by meanwhile, once all were connected, in MB.
     pub grown_mb: f64,
 }

@@ -1,5 +1,6 @@
 //! `overload`: far more connections than the API has places, each asking again as soon as it is
-//! answered, without regard for Retry-After. Before and after it the capacity is measured.
+//! answered, without regard for Retry-After. Before it and from five seconds after it on the capacity
+//! is measured.
 //!
 //! As in `accept` the consumer and the follower are stopped.
 
@@ -16,6 +17,7 @@ use crate::cpu::peak_resident_mb;
 use crate::http_client::{Answer, Connection};
 use crate::measured::{OverloadRun, PeakMemory};
 use crate::order_requests as requests;
+use crate::samples::Samples;
 use crate::{bench_stack, say};
 
 const API: ServerName = ServerName::OrderApi;
@@ -25,8 +27,10 @@ const ENOUGH: usize = 128;
 const TOO_MANY: usize = 4_096;
 /// Connections that are opened at once.
 const OPENED_AT_ONCE: usize = 256;
-/// How long the capacity is measured, and within what it must be back.
+/// How long the capacity is measured at a time, and within what it must be back.
 const WINDOW: Duration = Duration::from_secs(5);
+/// How many times it is measured on either side.
+const WINDOWS: usize = 3;
 
 /// Who asks where.
 #[derive(Clone, Copy)]
@@ -61,7 +65,8 @@ pub async fn run(
         token,
         accounts,
     };
-    let before = callers.capacity().await?;
+    let _warming_up = callers.capacity().await?;
+    let before = callers.capacities().await?;
     let mut many = callers.connect(TOO_MANY).await?;
     callers.ask(&mut many, each / 10).await?;
     let begun_mb = peak_resident_mb(pid)?;
@@ -70,13 +75,15 @@ pub async fn run(
     let took = begun.elapsed().as_secs_f64();
     let grown_mb = peak_resident_mb(pid)? - begun_mb;
     drop(many);
-    let after = callers.capacity().await?;
+    let coming_back = callers.capacity().await?;
+    let after = callers.capacities().await?;
     let run = OverloadRun {
         connections: TOO_MANY,
-        capacity_before: before,
+        before,
         accepted: told.accepted as f64 / took,
         refused: told.refused as f64 / took,
-        capacity_after: after,
+        coming_back,
+        after,
         grown_mb,
     };
     say(&format!("overload: {run:?}"));
@@ -92,6 +99,14 @@ impl Callers<'_> {
             connections.extend(try_join_all(opening).await?);
         }
         Ok(connections)
+    }
+
+    async fn capacities(&self) -> Result<Samples> {
+        let mut windows = Samples::default();
+        for _ in 0..WINDOWS {
+            windows.0.push(self.capacity().await?);
+        }
+        Ok(windows)
     }
 
     /// Acceptances per second of one window, from the opening of the connections on.

@@ -227,20 +227,23 @@ fn write_overload(text: &mut String, run: Option<&OverloadRun>) {
     let Some(one) = run else { return };
     let words = format!(
         "{} connections, each asking again as soon as it is answered; every answer is a 202 or a 503 \
-         with Retry-After. The capacity is that of 128 connections, in the five seconds before and \
-         the five seconds after.",
+         with Retry-After. The capacity is that of 128 connections, in windows of five seconds.",
         one.connections
     );
     heading(text, "Overload", &words);
     let figures = [
-        ("capacity before, orders/s", one.capacity_before),
-        ("accepted meanwhile, orders/s", one.accepted),
-        ("refused meanwhile, orders/s", one.refused),
-        ("capacity after, orders/s", one.capacity_after),
-        ("memory grown by, MB", one.grown_mb),
+        ("capacity before, orders/s", one.before.to_string()),
+        ("accepted meanwhile, orders/s", figure(one.accepted)),
+        ("refused meanwhile, orders/s", figure(one.refused)),
+        (
+            "capacity in the first 5 s after, orders/s",
+            figure(one.coming_back),
+        ),
+        ("capacity from then on, orders/s", one.after.to_string()),
+        ("memory grown by, MB", figure(one.grown_mb)),
     ];
     let rows = figures.into_iter();
-    let rows = rows.map(|(name, value)| vec![name.to_owned(), figure(value)]);
+    let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
     table(text, &["", "measured"], rows);
 }
 
