@@ -38,7 +38,15 @@ impl Worker {
         if self.parts_kept_at.elapsed() > KEEP_PART_COMMITS {
             self.parts_kept_at = Instant::now();
             self.partitions.commit_parts_again();
-            self.commit_soon();
+            self.commit_parts();
+        }
+    }
+
+    /// At once, and the retry topic's alone: of the commands nothing may have ended yet.
+    pub(crate) fn commit_parts(&mut self) {
+        if !self.stopping {
+            let parts = self.partitions.take_part_commits();
+            self.retry.commit(&parts);
         }
     }
 

@@ -128,7 +128,7 @@ impl Worker {
                 self.partitions.know(partition, generation, &parts);
                 let used = parts.iter().filter(|(_, next, end)| next < end);
                 used.for_each(|(shard, _, _)| self.detour_begins(*shard));
-                self.commit_soon();
+                self.commit_parts();
             }
             Returned::Record(record, room) => {
                 meters::retry_returned();
