@@ -209,8 +209,15 @@ async fn an_order_that_is_held_up_alone_does_not_shut_its_shard() {
                 .take(3)
                 .collect();
             let begun = Instant::now();
-            own.ended(&own.send_all(&beside).await).await;
+            let ids = own.send_all(&beside).await;
+            // Not each: who is on its partition waits while it is tried.
+            eventually("one of them is paid", async || {
+                let states = own.states(&ids).await;
+                states.contains(&Some(OrderState::Paid)).then_some(())
+            })
+            .await;
             assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+            own.ended(&ids).await;
             tokio::time::sleep(Duration::from_millis(700)).await;
         }
         locked.rollback().await.unwrap();
