@@ -232,19 +232,26 @@ fn told(summary: &Summary, totals: &Totals, all: bool) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_silent_shard_is_named_and_nothing_is_promised_for_it() {
-        let summary = Summary {
+    fn nothing() -> Summary {
+        Summary {
             stuck: 0,
             overdue: 0,
             due: 0,
             totals: Vec::new(),
             after: None,
+            unreachable: Vec::new(),
+            unreadable: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_silent_shard_is_named_and_nothing_is_promised_for_it() {
+        let summary = Summary {
             unreachable: vec![Unreachable {
                 shard: "orders-1".into(),
                 cause: "connection refused".into(),
             }],
-            unreadable: Vec::new(),
+            ..nothing()
         };
         let text = told(&summary, &Totals::default(), false);
         assert!(text.contains("where we could look"), "{text}");
@@ -254,16 +261,11 @@ mod tests {
     #[test]
     fn a_row_that_cannot_be_read_is_named() {
         let summary = Summary {
-            stuck: 0,
-            overdue: 0,
-            due: 0,
-            totals: Vec::new(),
-            after: None,
-            unreachable: Vec::new(),
             unreadable: vec![Unreadable {
                 shard: "orders-1".into(),
                 row: "seq 7 is unreadable: no legs".into(),
             }],
+            ..nothing()
         };
         let text = told(&summary, &Totals::default(), false);
         assert!(text.contains("where we could look"), "{text}");
