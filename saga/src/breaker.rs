@@ -72,6 +72,20 @@ impl Breaker {
         was == BreakerState::Closed
     }
 
+    /// A shard of the same server did not answer. Whoever is told true sends the probe; until it is
+    /// back nobody goes there.
+    pub(crate) fn suspect(&self, now: Instant, cause: &str) -> bool {
+        let mut state = self.lock();
+        let closed = *state == BreakerState::Closed;
+        if closed {
+            *state = BreakerState::Probing {
+                until: now + PROBE_MAX,
+                cause: cause.into(),
+            };
+        }
+        closed
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, BreakerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,6 +135,18 @@ mod tests {
         assert_eq!(breaker.admission(now), Admission::Refused(CAUSE.into()));
         let later = now + PROBE_MAX;
         assert_eq!(breaker.admission(later), Admission::SendProbe(CAUSE.into()));
+    }
+
+    #[test]
+    fn a_suspected_shard_is_probed_once_before_anybody_goes_there() {
+        let (breaker, now) = (Breaker::default(), Instant::now());
+        assert!(breaker.suspect(now, CAUSE));
+        assert!(!breaker.suspect(now, CAUSE));
+        assert_eq!(breaker.admission(now), Admission::Refused(CAUSE.into()));
+        assert!(breaker.answered());
+        assert_eq!(breaker.admission(now), Admission::Go);
+        breaker.failed(now + REST, CAUSE);
+        assert!(!breaker.suspect(now, CAUSE));
     }
 
     #[test]

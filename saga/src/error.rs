@@ -68,6 +68,16 @@ impl SqlFault {
         }
     }
 
+    /// Whether the server itself said so, which a server that is away cannot.
+    pub(crate) fn is_said_by_server(&self) -> bool {
+        match self {
+            Self::Duplicate(error) | Self::Transient(error) | Self::Definite(error) => {
+                error.as_database_error().is_some()
+            }
+            Self::Partial { .. } => true,
+        }
+    }
+
     /// Whether a value is refused for what it is. Of any other refusal nobody can say that it is
     /// not the server's trouble, or its operator's.
     pub(crate) fn blames_an_item(&self) -> bool {

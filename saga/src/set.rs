@@ -5,7 +5,8 @@
 //! itself is refused, the set is cut in half until the culprit stands alone; where it waits in vain
 //! for a lock, or its time is up, a probe tells whether the shard serves at all: if so, the set is cut
 //! until those who wait stand alone. A shard that does not answer, or whose tables as a whole are
-//! locked, is left alone for a moment.
+//! locked, is left alone for a moment. The other shards of its server are probed before anybody goes
+//! there: a server that hangs costs one wait, and not one for each of its shards.
 
 use crate::attempt::{LockWait, Patience, in_transaction};
 use crate::breaker::{Admission, Breaker};
@@ -74,7 +75,8 @@ enum RangeFault {
 const REFUSED_PIECES: usize = 2;
 /// A set of which an item waits for a lock is cut finer: each cut costs another wait.
 const BLOCKED_PIECES: usize = 8;
-/// How long a set that ran out of time waits to hear whether its shard serves at all.
+/// How long a set that ran out of time waits to hear whether its shard serves at all, and how long a
+/// shard may take to clear itself of suspicion.
 const PROBE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The shards, and how they have been answering.
@@ -164,10 +166,7 @@ impl SetRunner {
             Admission::Go => {}
             Admission::Refused(cause) => return Err(left_alone(cause)),
             Admission::SendProbe(cause) => {
-                let (shard, settings) = (shard.clone(), self.settings.clone());
-                let breaker = breaker.clone();
-                let within = Duration::from_millis(settings.set_timeout_ms);
-                tokio::spawn(async move { probe(&shard, &breaker, &settings, within).await });
+                self.send_probe(id, Duration::from_millis(self.settings.set_timeout_ms));
                 return Err(left_alone(cause));
             }
         }
@@ -189,14 +188,21 @@ impl SetRunner {
         if fault.is_lock_timeout() || fault.is_out_of_time() {
             // Do some items wait for rows, or is the shard away? The probe needs no row.
             let known = fault.is_lock_timeout() && lock_wait == LockWait::Short;
-            let serves = known || probe(shard, breaker, &self.settings, PROBE_WITHIN).await;
-            return Err(match serves {
-                true => RangeFault::Blocked(cause),
-                false => RangeFault::Shard(cause),
-            });
+            let away = match known {
+                true => None,
+                false => probe(shard, breaker, &self.settings, PROBE_WITHIN).await,
+            };
+            let Some(away) = away else {
+                return Err(RangeFault::Blocked(cause));
+            };
+            self.suspect_those_beside(id, &away);
+            return Err(RangeFault::Shard(cause));
         }
         let away = Some(&fault).filter(|fault| is_away(fault));
         note_answer(shard, breaker, &self.settings, away);
+        if let Some(away) = away {
+            self.suspect_those_beside(id, away);
+        }
         Err(match fault {
             fault if fault.blames_an_item() => RangeFault::Refused(cause),
             SqlFault::Definite(_) => RangeFault::Odd(cause),
@@ -204,6 +210,27 @@ impl SetRunner {
                 RangeFault::Shard(cause)
             }
         })
+    }
+
+    /// Where a shard is silent, its server may be. One that says why it does not serve speaks for
+    /// itself alone.
+    fn suspect_those_beside(&self, id: ShardId, away: &SqlFault) {
+        if away.is_said_by_server() {
+            return;
+        }
+        let cause = format!("{}: {away}", self.shard_name(id));
+        for (other, _) in self.shards.beside(id) {
+            if self.breakers[usize::from(other.0)].suspect(Instant::now(), &cause) {
+                self.send_probe(other, PROBE_WITHIN);
+            }
+        }
+    }
+
+    /// Finds out beside the sets whether a shard serves.
+    fn send_probe(&self, id: ShardId, within: Duration) {
+        let breaker = self.breakers[usize::from(id.0)].clone();
+        let (shard, settings) = (self.shards.get(id).clone(), self.settings.clone());
+        tokio::spawn(async move { drop(probe(&shard, &breaker, &settings, within).await) });
     }
 
     /// Whoever is asked again after a duplicate looks first; after anything else that passes by
@@ -244,13 +271,13 @@ impl SetRunner {
     }
 }
 
-/// Whether a shard serves; tells its breaker too.
+/// Why a shard does not serve, if so; tells its breaker too.
 async fn probe(
     shard: &Shard,
     breaker: &Breaker,
     settings: &CoordinatorSettings,
     within: Duration,
-) -> bool {
+) -> Option<SqlFault> {
     let patience = Patience {
         lock_wait: LockWait::Short,
         deadline: Instant::now() + within,
@@ -261,7 +288,7 @@ async fn probe(
         .err()
         .filter(|fault| is_away(fault) || fault.is_lock_timeout());
     note_answer(shard, breaker, settings, away.as_ref());
-    away.is_none()
+    away
 }
 
 /// Statements that need the tables and none of their rows.

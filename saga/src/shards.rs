@@ -38,9 +38,24 @@ impl Shards {
         &self.0[usize::from(id.0)]
     }
 
+    /// The other databases of the same server.
+    pub(crate) fn beside(&self, id: ShardId) -> impl Iterator<Item = (ShardId, &Shard)> {
+        let server = self.get(id).server();
+        self.iter()
+            .filter(move |(other, shard)| *other != id && shard.server() == server)
+    }
+
     /// Every database with its id.
     pub fn iter(&self) -> impl Iterator<Item = (ShardId, &Shard)> {
         (0_u16..).map(ShardId).zip(&self.0)
+    }
+}
+
+impl Shard {
+    /// The address that its connections go to.
+    fn server(&self) -> (String, u16) {
+        let options = self.pool.connect_options();
+        (options.get_host().to_owned(), options.get_port())
     }
 }
 

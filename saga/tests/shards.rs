@@ -77,7 +77,7 @@ async fn a_shard_that_hangs_costs_one_time_out_and_not_one_per_batch() {
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let shards = harness
         .databases
-        .shards_with_port(BRANCH_SHARDS[1], silent.local_addr().unwrap().port());
+        .shards_with_port(&[BRANCH_SHARDS[1]], silent.local_addr().unwrap().port());
     let settings = CoordinatorSettings {
         set_timeout_ms: 2_000,
         shard_rest_ms: 60_000,
@@ -99,6 +99,30 @@ async fn a_shard_that_hangs_costs_one_time_out_and_not_one_per_batch() {
         "took {:?}",
         since.elapsed()
     );
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_costs_one_time_out_and_not_one_per_shard() {
+    let harness = TestHarness::new(Databases::create().await);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let shards = harness.databases.shards_with_port(&BRANCH_SHARDS, port);
+    let settings = CoordinatorSettings {
+        set_timeout_ms: 2_000,
+        shard_rest_ms: 60_000,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(shards, settings);
+    let first = vec![Purchase::from_one(BRANCH_SHARDS[0], 1)];
+    let answers = coordinator.run(first).await;
+    assert!(is_waiting(&answers[0]), "{answers:?}");
+    let since = Instant::now();
+    let other = vec![Purchase::from_one(BRANCH_SHARDS[1], 1)];
+    let answers = coordinator.run(other).await;
+    assert!(is_waiting(&answers[0]), "{answers:?}");
+    let took = since.elapsed();
+    assert!(took < Duration::from_millis(1_500), "took {took:?}");
     harness.databases.drop_all().await;
 }
 

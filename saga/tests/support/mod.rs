@@ -104,15 +104,15 @@ impl Databases {
             .unwrap()
             .local_addr()
             .unwrap();
-        self.shards_with_port(dead, nobody.port())
+        self.shards_with_port(&[dead], nobody.port())
     }
 
-    /// These shards, one of them at another port.
-    pub fn shards_with_port(&self, moved: ShardId, port: u16) -> Shards {
+    /// These shards, some of them at another port.
+    pub fn shards_with_port(&self, moved: &[ShardId], port: u16) -> Shards {
         let elsewhere = MySqlConnectOptions::new().host("127.0.0.1").port(port);
         let shard = |(id, shard): (ShardId, &Shard)| {
             let mut shard = shard.clone();
-            if id == moved {
+            if moved.contains(&id) {
                 shard.pool = pool(elsewhere.clone(), 2);
             }
             shard
