@@ -17,6 +17,11 @@ const FIND: &str =
      credit_limit, last_entry, body_digest, created_at, closed_at
  FROM accounts WHERE id = ?";
 
+// The share lock waits for whoever is booking: what was booked before this SELECT began is committed
+// once it answers.
+const READ_BOOKED: &str = "SELECT last_entry, ledger_balance, UTC_TIMESTAMP(6) AS as_of
+ FROM accounts WHERE id = ? LOCK IN SHARE MODE";
+
 const CLOSE: &str =
     "UPDATE accounts SET status = 2, closed_at = UTC_TIMESTAMP(6) WHERE id = ? AND status = 1";
 
@@ -200,6 +205,22 @@ pub(crate) async fn find(
         .bind(&id.as_bytes()[..])
         .fetch_optional(conn)
         .await
+}
+
+/// An account's newest entry and balance, with every entry that was booked before the instant.
+pub(crate) async fn read_booked(
+    conn: &mut MySqlConnection,
+    id: AccountId,
+) -> Result<(Balance, DateTime<Utc>), sqlx::Error> {
+    let row = sqlx::query(READ_BOOKED)
+        .bind(&id.as_bytes()[..])
+        .fetch_one(conn)
+        .await?;
+    let balance = Balance {
+        ledger_balance: row.try_get("ledger_balance")?,
+        last_entry: row.try_get("last_entry")?,
+    };
+    Ok((balance, row.try_get("as_of")?))
 }
 
 /// Closes the account if it is open.

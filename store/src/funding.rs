@@ -170,13 +170,13 @@ impl AccountStore {
 
 /// Closes the connection, and so rolls back, when its user is dropped before it has finished: while
 /// BEGIN is under way sqlx knows of no SQL transaction, and would hand it open to the next user.
-struct CloseUnlessFinished<'a> {
-    conn: &'a mut PoolConnection<MySql>,
-    finished: bool,
+pub(crate) struct CloseUnlessFinished<'a> {
+    pub conn: &'a mut PoolConnection<MySql>,
+    pub finished: bool,
 }
 
 impl<'a> CloseUnlessFinished<'a> {
-    fn new(conn: &'a mut PoolConnection<MySql>) -> Self {
+    pub(crate) fn new(conn: &'a mut PoolConnection<MySql>) -> Self {
         Self {
             conn,
             finished: false,

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod account_statements;
 mod accounts;
 mod confirm_and_cancel;
 mod conformance;
