@@ -77,6 +77,13 @@ impl GtidSet {
         intervals.map(|(start, end)| end - start).sum()
     }
 
+    /// How many ids of the other set are not in this one.
+    pub fn lacks(&self, other: &Self) -> u64 {
+        let mut both = self.clone();
+        both.merge(other);
+        both.len() - self.len()
+    }
+
     /// The set as a dump request takes it: one block per uuid and tag.
     pub fn to_sids(&self) -> Result<Vec<Sid<'static>>, GtidSetError> {
         let block = |(source, intervals): (&Source, &Intervals)| {

@@ -65,7 +65,8 @@ async fn create(client: &SearchClient, index: &str, body: Value) -> Result<(), S
     }
 }
 
-async fn index_uuid(client: &SearchClient) -> Result<String, SearchError> {
+/// The uuid of the index behind the alias.
+pub(crate) async fn index_uuid(client: &SearchClient) -> Result<String, SearchError> {
     let alias = &client.names().alias;
     let path = format!("/{alias}/_settings?filter_path=*.settings.index.uuid");
     let answer = client.json(Method::GET, &path, None).await?;

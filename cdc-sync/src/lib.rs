@@ -34,5 +34,6 @@ pub mod settings;
 pub mod snapshot;
 pub mod source;
 pub mod statement;
+pub mod status;
 pub mod table;
 pub mod transaction;

@@ -1,5 +1,6 @@
 //! `holdfast`, the operator's command: sets servers up, makes tokens, finds orders, tells what is
-//! stuck and drives it again, checks the invariants, and shows the whole pipeline at work.
+//! stuck and drives it again, checks the invariants, says how fresh search is, and shows the whole
+//! pipeline at work.
 
 mod cause;
 mod dead_letter;
@@ -10,6 +11,7 @@ mod kafka_log;
 mod open_orders;
 mod partition;
 mod redrive;
+mod search;
 mod search_index;
 mod settings;
 mod setup;
@@ -48,6 +50,9 @@ enum Command {
     Stuck(stuck::StuckArgs),
     /// Try stuck orders at once, or put dead letters back; only tells what it would do without --yes.
     Redrive(redrive::RedriveArgs),
+    /// How the search index stands.
+    #[command(subcommand)]
+    Search(search::SearchCommand),
     /// Submit 6,919 real purchases, and check what comes out.
     Demo(demo::DemoArgs),
 }
@@ -75,6 +80,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Find(args) => return find::run(&settings()?, &args).await,
         Command::Stuck(args) => return stuck::run(&settings()?, &args).await,
         Command::Redrive(args) => return redrive::run(&settings()?, &args).await,
+        Command::Search(command) => return search::run(&settings()?, &command).await,
         Command::Demo(args) => return demo::run(&environment, &settings()?, &args).await,
     }
     Ok(ExitCode::SUCCESS)

@@ -28,6 +28,7 @@ mod search;
 mod server;
 mod settings;
 mod state;
+mod statement_export;
 
 pub use auth::AuthSettings;
 pub use idempotency::IdempotencySettings;

@@ -10,7 +10,7 @@ const TELL_EVERY: Duration = Duration::from_secs(1);
 /// Tells it until stopped. The producer's queue is told by its own statistics.
 pub(crate) async fn tell(app: App, stop: CancellationToken) {
     let http = &app.settings.http;
-    let queues: [(&'static str, &Semaphore, usize); 3] = [
+    let queues: [(&'static str, &Semaphore, usize); 4] = [
         ("connections", &app.connections, http.connections_max),
         ("requests", &app.requests, http.requests_max),
         (
@@ -18,6 +18,7 @@ pub(crate) async fn tell(app: App, stop: CancellationToken) {
             &app.waiting_requests,
             http.waiting_requests_max,
         ),
+        ("exports", &app.exports, http.exports_max),
     ];
     let telling = async {
         loop {

@@ -11,6 +11,7 @@ use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use service::admin::Readiness;
+use socket2::SockRef;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -165,6 +166,7 @@ struct Door {
     builder: Builder<TokioExecutor>,
     router: Router,
     first_bytes_timeout: Duration,
+    unread_timeout: Duration,
     stopping: CancellationToken,
 }
 
@@ -175,6 +177,7 @@ impl Door {
             builder: connection_builder(http),
             router: router(app.clone()),
             first_bytes_timeout: Duration::from_millis(http.header_timeout_ms),
+            unread_timeout: Duration::from_millis(http.unread_timeout_ms.into()),
             stopping: app.stopping.clone(),
         }
     }
@@ -184,6 +187,8 @@ impl Door {
     async fn serve(&self, stream: TcpStream, watcher: Watcher) {
         // Answers are small and somebody waits for each.
         let _ = stream.set_nodelay(true);
+        // Whoever does not take what he asked for is let go.
+        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.unread_timeout));
         let begun = tokio::time::timeout(self.first_bytes_timeout, first_bytes(stream));
         let Some(Ok(Ok(stream))) = self.stopping.run_until_cancelled(begun).await else {
             return;

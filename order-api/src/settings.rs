@@ -58,6 +58,10 @@ pub struct HttpSettings {
     pub headers_max: usize,
     /// How long the headers may take, in milliseconds.
     pub header_timeout_ms: u64,
+    /// How long a client may take nothing of what it is sent, in milliseconds.
+    pub unread_timeout_ms: u32,
+    /// Most exports under way.
+    pub exports_max: usize,
     /// Most connections.
     pub connections_max: usize,
     /// Most requests in hand.
@@ -110,6 +114,8 @@ pub struct PagingSettings {
     pub buckets_default: u32,
     /// Most buckets of a summary.
     pub buckets_max: u32,
+    /// Most entries that one request sums up day by day.
+    pub summed_entries_max: u64,
 }
 
 impl Settings {
@@ -134,6 +140,9 @@ impl Settings {
         }
         if self.http.header_bytes_max < 8192 {
             return conflict("http.header_bytes_max must be at least 8192".into());
+        }
+        if self.http.unread_timeout_ms == 0 {
+            return conflict("http.unread_timeout_ms must not be 0".into());
         }
         Ok(())
     }

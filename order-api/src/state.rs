@@ -40,6 +40,7 @@ pub(crate) struct Handles {
     pub(crate) connections: Arc<Semaphore>,
     pub(crate) requests: Semaphore,
     pub(crate) waiting_requests: Semaphore,
+    pub(crate) exports: Arc<Semaphore>,
     /// What must end before the process does.
     pub(crate) tasks: TaskTracker,
     /// Cancelled when the process is asked to stop: nobody waits for an outcome any longer.
@@ -79,6 +80,7 @@ impl App {
             connections: Arc::new(Semaphore::new(http.connections_max)),
             requests: Semaphore::new(http.requests_max),
             waiting_requests: Semaphore::new(http.waiting_requests_max),
+            exports: Arc::new(Semaphore::new(http.exports_max)),
             tasks: TaskTracker::new(),
             stopping,
             settings,

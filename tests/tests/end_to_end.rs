@@ -38,6 +38,32 @@ async fn an_order_is_paid_and_found_by_search() -> Result<()> {
 }
 
 #[tokio::test]
+async fn search_status_says_when_somebody_should_look() -> Result<()> {
+    let pipeline = Pipeline::up().await?;
+    let asked = ["search", "status", "--json"];
+    let (mut told, mut code) = pipeline.try_holdfast(&asked).await?;
+    // Whoever was here before may have left the follower with much to do.
+    for _ in 0..60 {
+        if code == 0 {
+            break;
+        }
+        sleep(Duration::from_millis(500)).await;
+        (told, code) = pipeline.try_holdfast(&asked).await?;
+    }
+    let status: Value = serde_json::from_str(&told)?;
+    assert_eq!(
+        (code, status["shards"].as_array().map(Vec::len)),
+        (0, Some(2)),
+        "{told}"
+    );
+    assert_eq!(status["index"], "orders-v1");
+    let strict = ["search", "status", "--behind-max", "0s"];
+    let (told, code) = pipeline.try_holdfast(&strict).await?;
+    assert!(code == 1 && told.contains("orders-1"), "{code}: {told}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn every_refusal_releases_what_was_held_and_says_why() -> Result<()> {
     let pipeline = Pipeline::up().await?;
     let shop = Merchant::open(&pipeline).await?;

@@ -1,6 +1,7 @@
 //! How fresh search says it is.
 
 use crate::world::{World, eventually};
+use cdc_sync::status::read;
 use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,6 +41,43 @@ async fn as_of_moves_while_followed_and_stays_while_stopped() {
         .await;
         assert_eq!(world.search.found().await[0].2, "paid");
         follower.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_status_tells_how_far_a_shard_is_also_while_nobody_follows() {
+    World::run(async |world| {
+        let settings = &world.settings;
+        let status = async || {
+            let status = read(&settings.stores, &settings.follower, &settings.search);
+            status.await.unwrap()
+        };
+        let follower = world.follow().await;
+        follower.ready().await;
+        world.shards[0].accept(3).await;
+        let committed = server_time(world).await;
+        eventually("the status passes the commit", async || {
+            let status = status().await;
+            let as_of = status.shards[0].as_of;
+            let as_of = as_of.map(|at| at.to_rfc3339_opts(chrono::SecondsFormat::Micros, true));
+            match as_of.as_ref() > Some(&committed) && status.documents == 3 {
+                true => Ok(()),
+                false => Err(format!("{status:?}")),
+            }
+        })
+        .await;
+        follower.stop().await;
+        let stopped = status().await;
+        for _ in 0..5 {
+            world.shards[0].accept(1).await;
+        }
+        let later = status().await;
+        assert_eq!(later.shards[0].as_of, stopped.shards[0].as_of);
+        let behind = later.shards[0].transactions_behind.unwrap();
+        assert!(behind >= 5, "{later:?}");
+        assert_eq!((later.documents, later.dead_letters), (3, 0));
+        assert_eq!(later.index, settings.search.index);
     })
     .await;
 }

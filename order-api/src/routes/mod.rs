@@ -8,6 +8,9 @@ mod idempotency_key;
 pub(crate) mod openapi;
 mod search_orders;
 mod search_summary;
+mod statement;
+
+pub(crate) use statement::EntryView;
 
 use crate::state::App;
 use axum::Router;
@@ -24,6 +27,8 @@ pub(crate) fn api() -> (Router<App>, utoipa::openapi::OpenApi) {
         .routes(routes!(accounts::get_account))
         .routes(routes!(accounts::close_account))
         .routes(routes!(funding::fund_account))
+        .routes(routes!(statement::get_statement))
+        .routes(routes!(statement::get_statement_days))
         .routes(routes!(search_orders::search_orders))
         .routes(routes!(search_summary::summarise_orders))
         .split_for_parts()

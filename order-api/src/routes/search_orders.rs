@@ -4,8 +4,8 @@ use crate::auth::{Caller, Identity, Scope};
 use crate::order_view::shown_time;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::search::{
-    self, Cursor, CursorError, FoundOrder, Page, Parameters, SearchError, Sums, page_query,
-    read_page,
+    self, Cursor, CursorError, FoundOrder, NotChecked, Page, Parameters, SearchError, Sums,
+    page_query, read_page,
 };
 use crate::state::App;
 use axum::Json;
@@ -44,6 +44,7 @@ pub(crate) struct FoundOrders {
         ("status" = Option<String>, Query, description = "`processing`, `paid`, `cancelled`; several separated by commas"),
         ("reason" = Option<String>, Query, description = "Why cancelled; several separated by commas"),
         ("currency" = Option<String>, Query, description = "ISO 4217; several separated by commas"),
+        ("merchant" = Option<String>, Query, description = "Who asked; several separated by commas"),
         ("payer" = Option<String>, Query, description = "The account that pays"),
         ("payee" = Option<String>, Query, description = "The account that is paid"),
         ("reference" = Option<String>, Query, description = "Exactly this reference"),
@@ -52,6 +53,7 @@ pub(crate) struct FoundOrders {
         ("created_from" = Option<String>, Query, description = "Accepted at this RFC 3339 time or later; a date begins at midnight UTC"),
         ("created_to" = Option<String>, Query, description = "Accepted before this time"),
         ("q" = Option<String>, Query, description = "All of these words in the description"),
+        ("consistency" = Option<String>, Query, description = "`search` (the default) or `strict`: each order of the page is shown as its row is now, and one that no longer fits `status` and `reason` is left out. An order that search has not seen yet is not there, and `totals` are those of search"),
         ("sort" = Option<String>, Query, description = "`created_at`, `updated_at` or `amount`; with `-` before it descending. Default `-created_at`"),
         ("limit" = Option<u32>, Query, description = "Orders on a page, 1 to 200; default 50"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; other parameters may be left out, or must be the same"),
@@ -59,7 +61,7 @@ pub(crate) struct FoundOrders {
     responses(
         (status = 200, description = "A page", body = FoundOrders),
         (status = 410, description = "`cursor_expired`: begin again", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`search_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`search_unavailable`; with `consistency=strict` also `store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn search_orders(
@@ -76,7 +78,7 @@ pub(super) async fn search_orders(
         Some(text) => resume(&app, &caller, &text, parameters)?,
         None => begin(&app, &caller, parameters).await?,
     };
-    let searched = search_page(&app, &begun, limit).await;
+    let searched = checked_page(&app, &begun, limit).await;
     let goes_on = matches!(&searched, Ok((_, true)));
     if begun.after.is_empty() && !goes_on {
         // Nobody has a cursor into it. One that was given out may be used again.
@@ -114,6 +116,22 @@ pub(super) fn problem(error: SearchError) -> Problem {
     }
 }
 
+fn read_consistency(text: &str) -> Result<bool, String> {
+    match text {
+        "search" => Ok(false),
+        "strict" => Ok(true),
+        _ => Err("must be search or strict".to_owned()),
+    }
+}
+
+fn not_checked(NotChecked: NotChecked) -> Problem {
+    Problem::new(
+        ProblemKind::StoreUnavailable,
+        "the page cannot be checked now; without consistency=strict it can be shown",
+    )
+    .retry_after_s(1)
+}
+
 /// Whose orders the caller may find.
 pub(super) fn search_scope(caller: &Identity) -> search::Scope<'_> {
     search::Scope {
@@ -129,6 +147,7 @@ async fn begin(
 ) -> Result<Cursor, Problem> {
     let filters = parameters.take_filters()?;
     let sort = parameters.take_sort()?.unwrap_or_default();
+    let strict = parameters.take("consistency", read_consistency)?;
     parameters.finish()?;
     // Before the point in time, so that it is not said to be fresher than it is.
     let as_of = app.search.as_of().await.map_err(problem)?;
@@ -138,6 +157,7 @@ async fn begin(
         merchant: caller.merchant.clone(),
         filters,
         sort,
+        strict: strict.unwrap_or(false),
         point_in_time,
         after: Vec::new(),
         as_of,
@@ -158,13 +178,27 @@ fn resume(
     }
     let filters = parameters.take_filters()?;
     let sort = parameters.take_sort()?;
+    let strict = parameters.take("consistency", read_consistency)?;
     parameters.finish()?;
     let repeats = filters == search::Filters::default() || filters == cursor.filters;
-    if !repeats || sort.is_some_and(|sort| sort != cursor.sort) {
-        let detail = "keeps its own filters and sort: leave the others out, or begin again";
+    let differs = sort.is_some_and(|sort| sort != cursor.sort)
+        || strict.is_some_and(|strict| strict != cursor.strict);
+    if !repeats || differs {
+        let detail =
+            "keeps its own filters, sort and consistency: leave the others out, or begin again";
         return Err(Problem::parameter("cursor", detail));
     }
     Ok(cursor)
+}
+
+/// A page as it was asked for, and whether there is another after it.
+async fn checked_page(app: &App, begun: &Cursor, limit: u32) -> Result<(Page, bool), Problem> {
+    let (mut page, has_more) = search_page(app, begun, limit).await?;
+    if begun.strict {
+        let checked = search::check(&app.lookup, page.orders, &begun.filters).await;
+        page.orders = checked.map_err(not_checked)?;
+    }
+    Ok((page, has_more))
 }
 
 /// A page, and whether there is another after it.

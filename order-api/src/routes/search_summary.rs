@@ -1,4 +1,4 @@
-//! `GET /v1/search/orders/summary`: counts and sums by payer, status or day.
+//! `GET /v1/search/orders/summary`: counts and sums by payer, merchant, status or day.
 
 use super::search_orders::{Pairs, parameters, problem, search_scope};
 use crate::auth::{Caller, Scope};
@@ -11,14 +11,14 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-const BY: &str = "must be payer, status or day";
+const BY: &str = "must be payer, merchant, status or day";
 
 /// Counts and sums.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Summary {
-    /// What `key` is: `payer`, `status` or `day`.
+    /// What `key` is: `payer`, `merchant`, `status` or `day`.
     by: &'static str,
-    /// Payers: the largest sum first. Days: the newest first.
+    /// Payers and merchants: the largest sum first. Days: the newest first.
     data: Vec<Bucket>,
     /// Everything that happened before is in here; null while nothing was ever indexed.
     #[schema(format = DateTime)]
@@ -31,10 +31,11 @@ pub(crate) struct Summary {
     path = "/v1/search/orders/summary",
     tag = "search",
     params(
-        ("by" = String, Query, description = "`payer` (the largest sums first), `status` or `day` (UTC, the newest first)"),
+        ("by" = String, Query, description = "`payer` or `merchant` (the largest sums first), `status` or `day` (UTC, the newest first)"),
         ("status" = Option<String>, Query, description = "`processing`, `paid`, `cancelled`; several separated by commas"),
         ("reason" = Option<String>, Query, description = "Why cancelled; several separated by commas"),
         ("currency" = Option<String>, Query, description = "ISO 4217; several separated by commas"),
+        ("merchant" = Option<String>, Query, description = "Who asked; several separated by commas"),
         ("payer" = Option<String>, Query, description = "The account that pays"),
         ("payee" = Option<String>, Query, description = "The account that is paid"),
         ("reference" = Option<String>, Query, description = "Exactly this reference"),
@@ -78,6 +79,7 @@ pub(super) async fn summarise_orders(
 fn read_by(text: &str) -> Option<(SummaryBy, &'static str)> {
     match text {
         "payer" => Some((SummaryBy::Payer, "payer")),
+        "merchant" => Some((SummaryBy::Merchant, "merchant")),
         "status" => Some((SummaryBy::Status, "status")),
         "day" => Some((SummaryBy::Day, "day")),
         _ => None,

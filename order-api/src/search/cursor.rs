@@ -21,6 +21,9 @@ pub(crate) struct Cursor {
     pub(crate) merchant: Option<String>,
     pub(crate) filters: Filters,
     pub(crate) sort: Sort,
+    /// Whether each page is checked against the order stores.
+    #[serde(default)]
+    pub(crate) strict: bool,
     /// Elasticsearch's name for the point in time.
     pub(crate) point_in_time: String,
     /// The sort values of the last order shown.
@@ -90,6 +93,7 @@ mod tests {
             merchant: Some("shop".into()),
             filters: Filters::default(),
             sort: Sort::default(),
+            strict: true,
             point_in_time: "abc".into(),
             after: vec![
                 Value::from(1_700_000_000_000_000_001_i64),

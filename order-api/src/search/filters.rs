@@ -6,7 +6,7 @@ use crate::problem::Problem;
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use domain::{
     AMOUNT_MAX, AccountId, Currency, DESCRIPTION_CHARS_MAX, OrderStatus, REFERENCE_CHARS_MAX,
-    Reason, check_text,
+    Reason, check_scope_name, check_text,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -20,6 +20,8 @@ pub(crate) struct Filters {
     pub(crate) status: Vec<OrderStatus>,
     pub(crate) reason: Vec<Reason>,
     pub(crate) currency: Vec<Currency>,
+    #[serde(default)]
+    pub(crate) merchant: Vec<String>,
     pub(crate) payer: Option<AccountId>,
     pub(crate) payee: Option<AccountId>,
     pub(crate) reference: Option<String>,
@@ -70,6 +72,11 @@ impl Parameters {
         Ok(limit.unwrap_or(default))
     }
 
+    /// An instant: RFC 3339, or a date, which begins at midnight UTC.
+    pub(crate) fn take_instant(&mut self, name: &str) -> Result<Option<DateTime<Utc>>, Problem> {
+        self.take(name, instant)
+    }
+
     /// The sort, unless it is the default one.
     pub(crate) fn take_sort(&mut self) -> Result<Option<Sort>, Problem> {
         let read = |text: &str| Sort::parse(text).ok_or_else(|| format!("must be {SORTS}"));
@@ -82,13 +89,14 @@ impl Parameters {
             status: self.take("status", words)?.unwrap_or_default(),
             reason: self.take("reason", words)?.unwrap_or_default(),
             currency: self.take("currency", words)?.unwrap_or_default(),
+            merchant: self.take("merchant", merchants)?.unwrap_or_default(),
             payer: self.take("payer", parse)?,
             payee: self.take("payee", parse)?,
             reference: self.take("reference", |text| read_text(text, REFERENCE_CHARS_MAX))?,
             amount_min: self.take("amount_min", minor_units)?,
             amount_max: self.take("amount_max", minor_units)?,
-            created_from: self.take("created_from", instant)?,
-            created_to: self.take("created_to", instant)?,
+            created_from: self.take_instant("created_from")?,
+            created_to: self.take_instant("created_to")?,
             q: self.take("q", |text| read_text(text, DESCRIPTION_CHARS_MAX))?,
         };
         if filters
@@ -123,6 +131,16 @@ fn words<T: DeserializeOwned>(text: &str) -> Result<Vec<T>, String> {
         serde_json::from_value(value).map_err(|error| error.to_string())
     };
     text.split(',').map(word).collect()
+}
+
+/// One or several merchants, separated by commas.
+fn merchants(text: &str) -> Result<Vec<String>, String> {
+    let merchant = |name: &str| {
+        let name = name.trim();
+        check_scope_name(name).map_err(|error| error.to_string())?;
+        Ok(name.to_owned())
+    };
+    text.split(',').map(merchant).collect()
 }
 
 fn parse<T: FromStr<Err: std::fmt::Display>>(text: &str) -> Result<T, String> {
@@ -174,8 +192,10 @@ mod tests {
             ("created_from", "2026-01-31"),
             ("created_to", "2026-02-01T01:00:00+01:00"),
             ("amount_min", "1"),
+            ("merchant", "shop, rival"),
         ])
         .unwrap();
+        assert_eq!(filters.merchant, ["shop", "rival"]);
         assert_eq!(filters.status, [OrderStatus::Paid, OrderStatus::Cancelled]);
         assert_eq!(filters.reason, [Reason::InsufficientFunds]);
         let day = filters.created_to.unwrap() - filters.created_from.unwrap();
@@ -189,6 +209,7 @@ mod tests {
             ("status", ""),
             ("reason", "because"),
             ("currency", "usd"),
+            ("merchant", "shop,"),
             ("payer", "ord_1"),
             ("amount_min", "1.5"),
             ("amount_max", "-1"),

@@ -9,6 +9,7 @@ mod filters;
 mod query;
 mod results;
 mod sort;
+mod strict;
 
 pub(crate) use client::{SearchClient, SearchError};
 pub(crate) use cursor::{Cursor, CursorError, CursorKey};
@@ -16,6 +17,7 @@ pub(crate) use filters::{Filters, Parameters};
 pub(crate) use query::{Scope, page_query, summary_query};
 pub(crate) use results::{Bucket, FoundOrder, Page, Sums, read_page, read_summary};
 pub(crate) use sort::Sort;
+pub(crate) use strict::{NotChecked, check};
 
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +26,8 @@ use serde::{Deserialize, Serialize};
 pub(crate) enum SummaryBy {
     /// Who paid, the largest sum first.
     Payer,
+    /// Who asked, the largest sum first.
+    Merchant,
     /// What came of it.
     Status,
     /// The UTC day of acceptance, the newest first.

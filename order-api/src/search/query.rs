@@ -55,14 +55,16 @@ pub(crate) fn summary_query(
     limit: u32,
 ) -> Value {
     let mut aggs = by_currency();
+    let mut largest_first = |field: &str| {
+        aggs["amount"] = json!({ "sum": { "field": "amount" } });
+        json!({ "terms": {
+            "field": field, "size": limit, "shard_size": limit + SHARD_BUCKETS_EXTRA,
+            "order": [{ "amount": "desc" }, { "_key": "asc" }],
+        }})
+    };
     let keys = match by {
-        SummaryBy::Payer => {
-            aggs["amount"] = json!({ "sum": { "field": "amount" } });
-            json!({ "terms": {
-                "field": "payer", "size": limit, "shard_size": limit + SHARD_BUCKETS_EXTRA,
-                "order": [{ "amount": "desc" }, { "_key": "asc" }],
-            }})
-        }
+        SummaryBy::Payer => largest_first("payer"),
+        SummaryBy::Merchant => largest_first("merchant"),
         SummaryBy::Status => json!({ "terms": { "field": "status", "size": limit } }),
         SummaryBy::Day => json!({ "date_histogram": {
             "field": "accepted_at", "calendar_interval": "day", "format": "yyyy-MM-dd",
@@ -106,6 +108,10 @@ fn query(scope: Scope<'_>, filters: &Filters) -> Value {
     add(terms(
         "currency",
         filters.currency.iter().map(|c| c.as_str()).collect(),
+    ));
+    add(terms(
+        "merchant",
+        filters.merchant.iter().map(String::as_str).collect(),
     ));
     add(filters
         .payer
@@ -152,6 +158,24 @@ fn range<T: Into<Value>>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_merchant_who_asks_for_another_finds_nothing() {
+        let scope = Scope {
+            tenant: "demo",
+            merchant: Some("shop"),
+        };
+        let filters = Filters {
+            merchant: vec!["rival".into()],
+            ..Filters::default()
+        };
+        let clauses = query(scope, &filters)["bool"]["filter"].clone();
+        let merchants = [
+            json!({ "term": { "merchant": "shop" } }),
+            json!({ "terms": { "merchant": ["rival"] } }),
+        ];
+        assert_eq!(clauses.as_array().unwrap()[1..], merchants);
+    }
 
     #[test]
     fn a_merchant_is_confined_to_his_own_whatever_he_asks() {

@@ -2,9 +2,11 @@
 
 use crate::order_view::shown_time;
 use chrono::{DateTime, Utc};
+use domain::{Leg, LegKind, OrderId, OrderStatus};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use store::OrderRow;
 use utoipa::ToSchema;
 
 /// Sums are computed in floating point over there; beyond this they may be off by some units.
@@ -50,6 +52,54 @@ pub(crate) struct FoundOrder {
     updated_at: String,
 }
 
+impl FoundOrder {
+    /// Which order it is; none where the index says nonsense.
+    pub(crate) fn order_id(&self) -> Option<OrderId> {
+        self.id.parse().ok()
+    }
+
+    /// An order as its row is.
+    pub(crate) fn of_row(row: &OrderRow) -> Self {
+        let status = row.state.status();
+        let reason = match status {
+            OrderStatus::Cancelled => row.reason,
+            OrderStatus::Processing | OrderStatus::Paid => None,
+        };
+        Self {
+            id: row.id.to_string(),
+            status: status.as_str().to_owned(),
+            reason: reason.map(|reason| reason.as_str().to_owned()),
+            merchant: row.merchant.clone(),
+            payer: accounts(&row.legs, LegKind::Debit),
+            payee: accounts(&row.legs, LegKind::Credit),
+            amount: row.amount,
+            currency: row.currency.to_string(),
+            captured: row.captured,
+            refunded: row.refunded,
+            reference: row.reference.clone(),
+            description: row.description.clone(),
+            version: row.version,
+            created_at: shown_time(row.accepted_at),
+            updated_at: shown_time(row.updated_at.max(row.accepted_at)),
+        }
+    }
+}
+
+/// One account, or several, each once, as the index has them.
+fn accounts(legs: &[Leg], kind: LegKind) -> Option<Value> {
+    let of_kind = legs.iter().filter(|leg| leg.kind == kind);
+    let mut accounts: Vec<Value> = Vec::new();
+    for account in of_kind.map(|leg| leg.account.to_string().into()) {
+        if !accounts.contains(&account) {
+            accounts.push(account);
+        }
+    }
+    match accounts.len() {
+        0 | 1 => accounts.pop(),
+        _ => Some(accounts.into()),
+    }
+}
+
 /// How many orders, and what they sum up to.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Sums {
@@ -68,7 +118,7 @@ type ByCurrency = BTreeMap<String, Sums>;
 /// One line of a summary.
 #[derive(Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Bucket {
-    /// The account, status or UTC day.
+    /// The account, merchant, status or UTC day.
     key: String,
     /// Orders.
     count: u64,

@@ -43,7 +43,7 @@ fn every_operation_names_its_problems_and_needs_a_token() {
             }
         }
     }
-    assert_eq!(operations, 8);
+    assert_eq!(operations, 10);
 }
 
 #[tokio::test]

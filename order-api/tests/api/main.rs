@@ -12,6 +12,7 @@ mod limits;
 mod orders;
 mod search;
 mod stand;
+mod statement;
 mod tokens;
 mod topic;
 mod who;

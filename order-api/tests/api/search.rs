@@ -1,7 +1,7 @@
 //! Search over an index of the test's own, filled by hand.
 
 use crate::client::Client;
-use crate::stand::{Stand, variable, with_stand};
+use crate::stand::{Stand, order, variable, with_stand};
 use crate::tokens::ALL_SCOPES;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -153,6 +153,14 @@ async fn filters_find_what_they_say_and_nothing_of_others() {
         }
         let office = stand.client(&shop.url, "demo", None, ALL_SCOPES);
         assert_eq!(ids(&office, "").await.len(), 4);
+        assert_eq!(ids(&office, "merchant=rival").await.len(), 1);
+        assert_eq!(ids(&office, "merchant=rival,shop").await.len(), 4);
+        assert!(ids(&shop, "merchant=rival").await.is_empty());
+        let summary = office.get("/v1/search/orders/summary?by=merchant").await;
+        let lines = summary.body["data"].as_array().unwrap();
+        let found: Vec<_> = lines.iter().map(|l| (&l["key"], &l["count"])).collect();
+        let (shop_s, rival_s) = ((&json!("shop"), &json!(3)), (&json!("rival"), &json!(1)));
+        assert_eq!(found, [shop_s, rival_s]);
         let page = shop.get("/v1/search/orders?limit=1").await;
         assert_eq!(
             page.body["totals"],
@@ -161,6 +169,71 @@ async fn filters_find_what_they_say_and_nothing_of_others() {
                 "cancelled": { "USD": { "count": 1, "amount": 102 } },
             })
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_strict_page_shows_each_order_as_its_row_is() {
+    with_index(async |stand, index, shop| {
+        let accepted = shop.post_order("k1", &order(100)).await;
+        let record = stand.records().await.remove(0).value;
+        stand.insert_row(&record, (11, 1)).await;
+        let id = accepted.text("id").to_owned();
+        index
+            .add(
+                1,
+                json!({ "order_id": id, "status": "processing", "version": 1 }),
+            )
+            .await;
+        index.add(2, json!({ "status": "processing" })).await;
+        assert_eq!(ids(&shop, "status=processing").await.len(), 2);
+        assert!(
+            ids(&shop, "status=processing&consistency=strict")
+                .await
+                .is_empty()
+        );
+        let path = "/v1/search/orders?consistency=strict";
+        let page = shop.get(path).await;
+        let orders = page.body["data"].as_array().unwrap();
+        assert_eq!(orders.len(), 1, "what has no row is not shown: {page:?}");
+        let shown = (&orders[0]["id"], &orders[0]["status"], &orders[0]["reason"]);
+        let row = (
+            &json!(id),
+            &json!("cancelled"),
+            &json!("insufficient_funds"),
+        );
+        assert_eq!(shown, row);
+        assert_eq!(
+            (&orders[0]["version"], &orders[0]["amount"]),
+            (&json!(3), &json!(100))
+        );
+        let first = shop.get(&format!("{path}&limit=1&sort=created_at")).await;
+        let cursor = first.body["next_cursor"].as_str().unwrap();
+        let second = shop
+            .get(&format!("/v1/search/orders?cursor={cursor}"))
+            .await;
+        assert_eq!(
+            second.body["data"],
+            json!([]),
+            "what has no row, checked by the cursor"
+        );
+        let other = format!("/v1/search/orders?cursor={cursor}&consistency=search");
+        let other = shop.get(&other).await;
+        other
+            .problem(400, "invalid_parameter")
+            .pointers(&["cursor"]);
+        let odd = shop.get("/v1/search/orders?consistency=perhaps").await;
+        odd.problem(400, "invalid_parameter")
+            .pointers(&["consistency"]);
+
+        let nowhere = "mysql://u:p@127.0.0.1:9/x".to_owned();
+        let url = stand
+            .start_with(|settings| settings.stores.order_shards = vec![nowhere.clone(), nowhere])
+            .await;
+        let shop = stand.shop(&url);
+        shop.get(path).await.problem(503, "store_unavailable");
+        assert_eq!(ids(&shop, "").await.len(), 2);
     })
     .await;
 }

@@ -4,7 +4,7 @@
 use crate::client::Client;
 use crate::tokens::{ALL_SCOPES, Keys, claims};
 use crate::topic::{self, Record};
-use domain::{BodyDigest, OrderId, ShardName, SlotMap, StoreKind};
+use domain::{AccountId, BodyDigest, OrderId, ShardName, SlotMap, StoreKind};
 use futures_util::FutureExt;
 use order_api::{Api, DEFAULT_TOML, Settings};
 use serde_json::{Value, json};
@@ -251,8 +251,17 @@ impl Stand {
 
     /// A connection to where the order's row is, or would be.
     pub async fn order_shard_of(&self, id: OrderId) -> MySqlConnection {
-        let shard = SlotMap::even(1, 2).unwrap().shard_of(id.as_bytes());
-        let (server, name) = &self.databases[usize::from(shard)];
+        self.database_of(id.as_bytes(), 0).await
+    }
+
+    /// A connection to where the account's rows are.
+    pub async fn account_shard_of(&self, id: AccountId) -> MySqlConnection {
+        self.database_of(id.as_bytes(), 2).await
+    }
+
+    async fn database_of(&self, id: &[u8; 16], first: usize) -> MySqlConnection {
+        let shard = SlotMap::even(1, 2).unwrap().shard_of(id);
+        let (server, name) = &self.databases[first + usize::from(shard)];
         MySqlConnection::connect(&format!("{server}/{name}"))
             .await
             .unwrap()

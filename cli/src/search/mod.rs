@@ -1,0 +1,81 @@
+//! `holdfast search`: how the index of orders stands.
+
+mod screen;
+
+use crate::settings::Settings;
+use cdc_sync::settings::{DEFAULT_TOML, Settings as FollowerDefaults, StoresSettings, Tls};
+use cdc_sync::status::{SearchStatus, read};
+use chrono::{TimeDelta, Utc};
+use screen::Screen;
+use service::settings::UrlList;
+use std::process::ExitCode;
+use std::time::Duration;
+use store::TlsMode;
+
+/// What to do with search.
+#[derive(Debug, clap::Subcommand)]
+pub enum SearchCommand {
+    /// Tell how fresh search is, shard by shard; exit 1 when one is far behind or its server does not
+    /// answer, 2 when it cannot be told.
+    Status(StatusArgs),
+}
+
+/// How to tell it.
+#[derive(Debug, clap::Args)]
+pub struct StatusArgs {
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// How far search may be behind before somebody should look.
+    #[arg(long, default_value = "1m", value_parser = crate::token::parse_duration)]
+    behind_max: Duration,
+}
+
+/// Does it.
+pub async fn run(settings: &Settings, command: &SearchCommand) -> anyhow::Result<ExitCode> {
+    let SearchCommand::Status(args) = command;
+    if settings.search_off {
+        anyhow::bail!("search is off on MariaDB");
+    }
+    let defaults: FollowerDefaults = toml::from_str(DEFAULT_TOML)?;
+    let status = read(
+        &order_shards(settings),
+        &defaults.follower,
+        &settings.search,
+    )
+    .await?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&status)?),
+        false => print!("{}", Screen::new(&status, Utc::now())),
+    }
+    let behind_max = TimeDelta::from_std(args.behind_max)?;
+    Ok(match needs_a_look(&status, behind_max) {
+        true => ExitCode::from(1),
+        false => ExitCode::SUCCESS,
+    })
+}
+
+fn needs_a_look(status: &SearchStatus, behind_max: TimeDelta) -> bool {
+    let now = Utc::now();
+    status.shards.iter().any(|shard| {
+        let is_behind = shard.as_of.is_none_or(|as_of| now - as_of > behind_max);
+        is_behind || shard.unreachable.is_some()
+    })
+}
+
+/// The order shards in the follower's words.
+fn order_shards(settings: &Settings) -> StoresSettings {
+    let stores = &settings.stores;
+    StoresSettings {
+        order_shards: UrlList(stores.order_shards.clone()),
+        account_shards: UrlList(Vec::new()),
+        slot_map_epoch: stores.slot_map_epoch,
+        tls: match stores.tls {
+            TlsMode::Disabled => Tls::Disabled,
+            TlsMode::Preferred => Tls::Preferred,
+            TlsMode::Required => Tls::Required,
+            TlsMode::VerifyCa => Tls::VerifyCa,
+        },
+        ca_file: stores.ca_file.clone(),
+    }
+}

@@ -1,0 +1,291 @@
+//! `GET /v1/accounts/{id}/statement`: what was booked on an account, from its ledger.
+
+use super::accounts::{account_id, not_found, store_scope, unavailable};
+use super::search_orders::{Pairs, parameters};
+use crate::auth::{Caller, Identity, Scope};
+use crate::order_view::shown_time;
+use crate::problem::{Problem, ProblemBody};
+use crate::search::Parameters;
+use crate::state::App;
+use crate::statement_export::{ExportFormat, export};
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use domain::OrderId;
+use serde::Serialize;
+use store::{Period, Statement, StatementDay, StatementEntry};
+use utoipa::ToSchema;
+
+const FORMATS: &str = "must be json, csv or ndjson";
+
+/// A page of a statement.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Statement)]
+pub(crate) struct StatementView {
+    /// Whose it is.
+    #[schema(example = "acct_01890a5d7c3e7b1f8a2b4c6d8e0f1a2b")]
+    account: String,
+    /// ISO 4217.
+    currency: String,
+    /// The ledger balance before the period, in minor units.
+    opening_balance: i64,
+    /// The ledger balance at the end of the period, in minor units.
+    closing_balance: i64,
+    /// How many entries the period has, on all pages.
+    entries: u64,
+    /// Every entry that was booked before this instant has been counted.
+    #[schema(format = DateTime)]
+    as_of: String,
+    /// The entries of this page, the oldest first.
+    data: Vec<EntryView>,
+    /// The `after` of the next page; null on the last one.
+    next_after: Option<u64>,
+}
+
+/// One line of a statement.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatementEntry)]
+pub(crate) struct EntryView {
+    /// Its place among all of the account's entries, from 1, without gaps.
+    pub(crate) number: u64,
+    /// When it was booked, by the database's clock.
+    #[schema(format = DateTime)]
+    pub(crate) booked_at: String,
+    /// `payment` or `funding`; more may come.
+    #[schema(example = "payment")]
+    pub(crate) kind: &'static str,
+    /// The order or the funding that it is of; null where the order is another merchant's.
+    #[schema(example = "ord_0f1e2d3c4b5a8978b6a5948372615040")]
+    pub(crate) of: Option<String>,
+    /// Minor units; negative is a debit.
+    pub(crate) amount: i64,
+    /// The ledger balance right after it, in minor units.
+    pub(crate) balance_after: i64,
+}
+
+/// A statement day by day.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct StatementDays {
+    /// Whose it is.
+    account: String,
+    /// ISO 4217.
+    currency: String,
+    /// The ledger balance before the period, in minor units.
+    opening_balance: i64,
+    /// The ledger balance at the end of the period, in minor units.
+    closing_balance: i64,
+    /// Every entry that was booked before this instant has been counted.
+    #[schema(format = DateTime)]
+    as_of: String,
+    /// The days (UTC) on which something was booked, the oldest first.
+    data: Vec<DayView>,
+}
+
+/// One day of a statement.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = StatementDay)]
+pub(crate) struct DayView {
+    /// Which day.
+    #[schema(format = Date)]
+    day: String,
+    /// The ledger balance before its first entry, in minor units.
+    opening_balance: i64,
+    /// What was added, in minor units.
+    credits: i64,
+    /// What was taken, in minor units.
+    debits: i64,
+    /// The ledger balance after its last entry, in minor units.
+    closing_balance: i64,
+    /// How many entries it has.
+    entries: u64,
+}
+
+/// Shows what was booked on an account.
+///
+/// Entries never change, so a page can be asked for again, and an export that broke off goes on
+/// after its last complete line. An export is streamed and may be of any size.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{id}/statement",
+    tag = "accounts",
+    params(
+        ("id" = String, Path, description = "`acct_` and 32 hexadecimal digits"),
+        ("from" = Option<String>, Query, description = "Booked at this RFC 3339 time or later; a date begins at midnight UTC. Default: from the first entry on"),
+        ("to" = Option<String>, Query, description = "Booked before this time. Default: up to now"),
+        ("after" = Option<u64>, Query, description = "Only entries after this number: `next_after` of the page before, or that of the last complete line of an export that broke off (cut off what is left of the next one)"),
+        ("limit" = Option<u32>, Query, description = "Entries on a page, 1 to 200; default 50; not for exports, which hold all of them"),
+        ("format" = Option<String>, Query, description = "`json` (pages, the default), or an export: `csv` or `ndjson`"),
+    ),
+    responses(
+        (status = 200, description = "A page, or the export", content(
+            (StatementView = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        )),
+        (status = 404, description = "`account_not_found`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_statement(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    pairs: Pairs,
+) -> Result<Response, Problem> {
+    caller.require(Scope::AccountsRead)?;
+    let mut parameters = parameters(pairs)?;
+    let period = period(&mut parameters)?;
+    let after = parameters.take("after", |text| {
+        let number = text.parse::<u64>();
+        number.map_err(|_| "must be the number of an entry".to_owned())
+    })?;
+    let after = after.unwrap_or(0);
+    if let Some(format) = parameters.take("format", read_format)?.flatten() {
+        parameters.finish()?;
+        let statement = draw_up(&app, &caller, &id, period).await?;
+        return export(&app, &caller, statement, after, format);
+    }
+    let paging = &app.settings.paging;
+    let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
+    parameters.finish()?;
+    let statement = draw_up(&app, &caller, &id, period).await?;
+    let page = page(&app, &caller, statement, after, limit).await?;
+    Ok(Json(page).into_response())
+}
+
+/// Sums up what was booked on an account, day by day.
+#[utoipa::path(
+    get,
+    path = "/v1/accounts/{id}/statement/days",
+    tag = "accounts",
+    params(
+        ("id" = String, Path, description = "`acct_` and 32 hexadecimal digits"),
+        ("from" = Option<String>, Query, description = "Booked at this RFC 3339 time or later; a date begins at midnight UTC. Default: from the first entry on"),
+        ("to" = Option<String>, Query, description = "Booked before this time. Default: up to now"),
+    ),
+    responses(
+        (status = 200, description = "The days on which something was booked", body = StatementDays),
+        (status = 404, description = "`account_not_found`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn get_statement_days(
+    State(app): State<App>,
+    caller: Caller,
+    Path(id): Path<String>,
+    pairs: Pairs,
+) -> Result<Json<StatementDays>, Problem> {
+    caller.require(Scope::AccountsRead)?;
+    let mut parameters = parameters(pairs)?;
+    let period = period(&mut parameters)?;
+    parameters.finish()?;
+    let statement = draw_up(&app, &caller, &id, period).await?;
+    let (entries, entries_max) = (statement.entries(), app.settings.paging.summed_entries_max);
+    if entries > entries_max {
+        let detail =
+            format!("the period has {entries} entries, and at most {entries_max} are summed up");
+        return Err(Problem::parameter("from", detail));
+    }
+    let days = app.accounts.statement_days(&statement).await;
+    let days = days.map_err(unavailable)?;
+    Ok(Json(StatementDays {
+        account: statement.account.id.to_string(),
+        currency: statement.account.currency.to_string(),
+        opening_balance: statement.opening_balance,
+        closing_balance: statement.closing_balance,
+        as_of: shown_time(statement.as_of),
+        data: days.iter().map(DayView::of).collect(),
+    }))
+}
+
+fn period(parameters: &mut Parameters) -> Result<Period, Problem> {
+    let period = Period {
+        from: parameters.take_instant("from")?,
+        to: parameters.take_instant("to")?,
+    };
+    match period.from.zip(period.to) {
+        Some((from, to)) if to < from => Err(Problem::parameter("to", "must not be before from")),
+        Some(_) | None => Ok(period),
+    }
+}
+
+fn read_format(text: &str) -> Result<Option<ExportFormat>, String> {
+    match text {
+        "json" => Ok(None),
+        "csv" => Ok(Some(ExportFormat::Csv)),
+        "ndjson" => Ok(Some(ExportFormat::NdJson)),
+        _ => Err(FORMATS.to_owned()),
+    }
+}
+
+async fn draw_up(
+    app: &App,
+    caller: &Identity,
+    id: &str,
+    period: Period,
+) -> Result<Statement, Problem> {
+    let id = account_id(id)?;
+    let statement = app.accounts.statement(store_scope(caller), id, period);
+    statement.await.map_err(unavailable)?.ok_or_else(not_found)
+}
+
+async fn page(
+    app: &App,
+    caller: &Identity,
+    statement: Statement,
+    after: u64,
+    limit: u32,
+) -> Result<StatementView, Problem> {
+    let entries = app.accounts.statement_entries(&statement, after, limit);
+    let entries = entries.await.map_err(unavailable)?;
+    let last = entries.last().map(|entry| entry.number);
+    Ok(StatementView {
+        account: statement.account.id.to_string(),
+        currency: statement.account.currency.to_string(),
+        opening_balance: statement.opening_balance,
+        closing_balance: statement.closing_balance,
+        entries: statement.entries(),
+        as_of: shown_time(statement.as_of),
+        data: entries
+            .iter()
+            .map(|entry| EntryView::of(entry, app, caller))
+            .collect(),
+        next_after: last.filter(|last| *last < statement.through),
+    })
+}
+
+impl EntryView {
+    /// The entry as this caller may see it: to him, another merchant's order does not exist.
+    pub(crate) fn of(entry: &StatementEntry, app: &App, caller: &Identity) -> Self {
+        let order = OrderId::from(entry.xid);
+        let is_his = caller
+            .merchant
+            .as_deref()
+            .is_none_or(|merchant| app.id_key.knows(order, &caller.tenant, merchant));
+        let (kind, of) = match entry.is_funding {
+            true => ("funding", Some(entry.xid.to_string())),
+            false => ("payment", is_his.then(|| order.to_string())),
+        };
+        Self {
+            number: entry.number,
+            booked_at: shown_time(entry.booked_at),
+            kind,
+            of,
+            amount: entry.delta,
+            balance_after: entry.balance_after,
+        }
+    }
+}
+
+impl DayView {
+    fn of(day: &StatementDay) -> Self {
+        Self {
+            day: day.day.to_string(),
+            opening_balance: day.opening_balance,
+            credits: day.credits,
+            debits: day.debits,
+            closing_balance: day.closing_balance,
+            entries: day.entries,
+        }
+    }
+}
