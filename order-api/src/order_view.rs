@@ -95,11 +95,7 @@ impl OrderView {
 
     /// An order as its row is.
     pub(crate) fn of_row(row: &OrderRow) -> Self {
-        let status = row.state.status();
-        let reason = match status {
-            domain::OrderStatus::Cancelled => row.reason,
-            domain::OrderStatus::Processing | domain::OrderStatus::Paid => None,
-        };
+        let (status, reason) = row.outcome();
         let metadata = row.metadata.clone();
         Self {
             id: row.id.to_string(),

@@ -3,7 +3,9 @@
 use crate::stores::Databases;
 use crate::{StoreError, columns, orders};
 use chrono::{DateTime, Utc};
-use domain::{BodyDigest, Currency, Leg, OrderId, OrderState, Reason, ShardName, StoreKind};
+use domain::{
+    BodyDigest, Currency, Leg, OrderId, OrderState, OrderStatus, Reason, ShardName, StoreKind,
+};
 use futures_util::future::join_all;
 use sqlx::mysql::{MySqlPool, MySqlRow};
 use sqlx::{FromRow, Row};
@@ -61,6 +63,17 @@ pub struct OrderRow {
     pub created_at: DateTime<Utc>,
     /// When its version last grew.
     pub updated_at: DateTime<Utc>,
+}
+
+impl OrderRow {
+    /// Its status, and why it was cancelled once it is.
+    pub fn outcome(&self) -> (OrderStatus, Option<Reason>) {
+        let status = self.state.status();
+        match status {
+            OrderStatus::Cancelled => (status, self.reason),
+            OrderStatus::Processing | OrderStatus::Paid => (status, None),
+        }
+    }
 }
 
 impl FromRow<'_, MySqlRow> for OrderRow {

@@ -2,7 +2,7 @@
 
 use crate::order_view::shown_time;
 use chrono::{DateTime, Utc};
-use domain::{Leg, LegKind, OrderId, OrderStatus};
+use domain::{Leg, LegKind, OrderId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -60,11 +60,7 @@ impl FoundOrder {
 
     /// An order as its row is.
     pub(crate) fn of_row(row: &OrderRow) -> Self {
-        let status = row.state.status();
-        let reason = match status {
-            OrderStatus::Cancelled => row.reason,
-            OrderStatus::Processing | OrderStatus::Paid => None,
-        };
+        let (status, reason) = row.outcome();
         Self {
             id: row.id.to_string(),
             status: status.as_str().to_owned(),

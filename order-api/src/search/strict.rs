@@ -4,7 +4,6 @@ use super::{Filters, FoundOrder};
 use crate::order_lookup::{Found, OrderLookup};
 use domain::{OrderStatus, Reason};
 use futures_util::future::join_all;
-use store::OrderRow;
 
 /// A store could not be asked about an order of the page.
 #[derive(Debug, PartialEq, Eq)]
@@ -23,7 +22,9 @@ pub(crate) async fn check(
     let mut checked = Vec::with_capacity(rows.len());
     for found in rows {
         match found {
-            Found::Row(row) if fits(&row, filters) => checked.push(FoundOrder::of_row(&row)),
+            Found::Row(row) if fits(row.outcome(), filters) => {
+                checked.push(FoundOrder::of_row(&row))
+            }
             Found::Row(_) | Found::Missing => {}
             Found::Unreachable => return Err(NotChecked),
         }
@@ -31,15 +32,7 @@ pub(crate) async fn check(
     Ok(checked)
 }
 
-fn fits(row: &OrderRow, filters: &Filters) -> bool {
-    fits_outcome(row.state.status(), row.reason, filters)
-}
-
-fn fits_outcome(status: OrderStatus, reason: Option<Reason>, filters: &Filters) -> bool {
-    let reason = match status {
-        OrderStatus::Cancelled => reason,
-        OrderStatus::Processing | OrderStatus::Paid => None,
-    };
+fn fits((status, reason): (OrderStatus, Option<Reason>), filters: &Filters) -> bool {
     let by_status = filters.status.is_empty() || filters.status.contains(&status);
     let by_reason =
         filters.reason.is_empty() || reason.is_some_and(|r| filters.reason.contains(&r));
@@ -62,9 +55,8 @@ mod tests {
             ..Filters::default()
         };
         let funds = Some(Reason::InsufficientFunds);
-        for (status, reason, fits) in [
+        for (status, reason, expected) in [
             (OrderStatus::Processing, None, [true, false, false]),
-            (OrderStatus::Processing, funds, [true, false, false]),
             (OrderStatus::Paid, None, [true, true, false]),
             (OrderStatus::Cancelled, funds, [true, false, true]),
             (
@@ -73,8 +65,8 @@ mod tests {
                 [true, false, false],
             ),
         ] {
-            let found = [&all, &paid, &poor].map(|f| fits_outcome(status, reason, f));
-            assert_eq!(found, fits, "{status:?} {reason:?}");
+            let found = [&all, &paid, &poor].map(|f| fits((status, reason), f));
+            assert_eq!(found, expected, "{status:?} {reason:?}");
         }
     }
 }
