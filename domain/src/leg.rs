@@ -125,6 +125,28 @@ mod tests {
     }
 
     #[test]
+    fn a_debit_takes_and_a_credit_adds() {
+        let delta = |kind| {
+            let account = AccountId::from_bytes([1; 16]);
+            let amount = 30;
+            Leg {
+                kind,
+                account,
+                amount,
+            }
+            .delta()
+        };
+        assert_eq!((delta(LegKind::Debit), delta(LegKind::Credit)), (-30, 30));
+    }
+
+    #[test]
+    fn the_engine_gets_a_reason_as_its_code() {
+        let reason = Reason::AccountClosed;
+        assert_eq!(u16::from(reason), u16::from(reason.code()));
+        assert_ne!(u16::from(reason), 0);
+    }
+
+    #[test]
     fn any_text_is_legs_that_survive_the_column_or_an_error() {
         let leg = |kind, byte, amount| Leg {
             kind,

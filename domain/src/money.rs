@@ -152,6 +152,7 @@ mod tests {
     fn money_prints_with_the_exponent_of_its_currency() {
         assert_eq!(usd(2933).to_string(), "29.33 USD");
         assert_eq!(usd(-5).to_string(), "-0.05 USD");
+        assert_eq!(usd(0).to_string(), "0.00 USD");
         assert_eq!(usd(i64::MIN).to_string(), "-92233720368547758.08 USD");
         let yen = Money {
             minor_units: 120,

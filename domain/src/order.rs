@@ -138,6 +138,28 @@ impl Reason {
 mod tests {
     use super::*;
 
+    /// The word in JSON.
+    fn word<T: Serialize>(value: T) -> String {
+        let word = serde_json::to_value(value).unwrap();
+        word.as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_shown_word_is_the_one_in_json() {
+        let statuses = [
+            OrderStatus::Processing,
+            OrderStatus::Paid,
+            OrderStatus::Cancelled,
+        ];
+        assert_eq!(statuses.map(OrderStatus::as_str), statuses.map(word));
+        let reasons: Vec<Reason> = (1..=5)
+            .map(|code| Reason::from_code(code).unwrap().unwrap())
+            .collect();
+        let shown: Vec<_> = reasons.iter().map(|reason| reason.as_str()).collect();
+        let words: Vec<_> = reasons.iter().map(word).collect();
+        assert_eq!(shown, words);
+    }
+
     #[test]
     fn every_code_is_read_back_as_written_and_no_other_is_read() {
         for code in 0..=u8::MAX {
