@@ -141,6 +141,40 @@ mod tests {
     }
 
     #[test]
+    fn a_shard_is_called_by_its_store_and_its_number() {
+        let name = |store, index| ShardName { store, index }.to_string();
+        assert_eq!(name(StoreKind::Orders, 0), "orders-0");
+        assert_eq!(name(StoreKind::Accounts, 12), "accounts-12");
+    }
+
+    #[test]
+    fn an_even_map_gives_each_shard_as_many_slots_in_order() {
+        for shards in [1, 2, 3, 8, 1_023, 1_024] {
+            let map = SlotMap::even(1, shards).unwrap();
+            assert!(map.shard_of_slot.is_sorted());
+            let of = |shard: u16| map.shard_of_slot.iter().filter(|s| **s == shard).count();
+            let counts: Vec<usize> = (0..map.shards()).map(of).collect();
+            let fewest = usize::from(SLOTS) / shards;
+            assert!(
+                counts.iter().all(|c| (fewest..=fewest + 1).contains(c)),
+                "{shards}: {counts:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_as_many_shards_as_slots_at_most() {
+        for shards in [0, 1_025] {
+            let refused = Err(SlotMapError::ShardCount(shards));
+            assert_eq!(SlotMap::even(1, shards), refused);
+            assert_eq!(SlotMap::from_ranges(1, &vec![Vec::new(); shards]), refused);
+        }
+        let one_each = (0..SLOTS).map(|slot| Vec::from([slot..slot + 1]));
+        let one_each: Vec<_> = one_each.collect();
+        assert_eq!(SlotMap::from_ranges(1, &one_each), SlotMap::even(1, 1_024));
+    }
+
+    #[test]
     fn gaps_and_overlaps_are_refused() {
         let two = |first: Range<u16>, second: Range<u16>| {
             SlotMap::from_ranges(1, &[Vec::from([first]), Vec::from([second])])
@@ -149,10 +183,6 @@ mod tests {
         assert_eq!(two(0..512, 513..1024), Err(SlotMapError::Coverage(512)));
         assert_eq!(two(0..513, 512..1024), Err(SlotMapError::Coverage(512)));
         assert_eq!(two(0..512, 512..1025), Err(SlotMapError::Range(512..1025)));
-        assert_eq!(
-            SlotMap::from_ranges(1, &[]),
-            Err(SlotMapError::ShardCount(0))
-        );
     }
 
     proptest! {
