@@ -132,6 +132,7 @@ impl SlotMap {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::iter;
 
     #[test]
     fn the_slot_is_the_crc32_of_the_bytes() {
@@ -169,8 +170,8 @@ mod tests {
             assert_eq!(SlotMap::even(1, shards), refused);
             assert_eq!(SlotMap::from_ranges(1, &vec![Vec::new(); shards]), refused);
         }
-        let one_each = (0..SLOTS).map(|slot| Vec::from([slot..slot + 1]));
-        let one_each: Vec<_> = one_each.collect();
+        let one_each = (0..SLOTS).map(|slot| iter::once(slot..slot + 1).collect());
+        let one_each: Vec<Vec<_>> = one_each.collect();
         assert_eq!(SlotMap::from_ranges(1, &one_each), SlotMap::even(1, 1_024));
     }
 

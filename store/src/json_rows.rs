@@ -116,6 +116,19 @@ mod tests {
     }
 
     #[test]
+    fn rows_know_whether_there_are_any_and_how_long_they_are() {
+        let mut rows = JsonRows::new();
+        assert!(rows.is_empty());
+        rows.push(|row| {
+            row.number(7);
+        });
+        assert!(!rows.is_empty());
+        let bytes = rows.bytes();
+        let text = rows.finish();
+        assert_eq!((text.as_str(), bytes), ("[[7]]", text.len() - 1));
+    }
+
+    #[test]
     fn an_id_is_32_digits() {
         let text = JsonRows::of([[0_u8; 16]], |row, id| {
             row.id(&id);
