@@ -3,6 +3,7 @@
 //! the entries' unique key (xid, leg).
 
 use crate::accounts::{self, AccountInsert, NetPosting};
+use crate::close_unless_finished::CloseUnlessFinished;
 use crate::entries::{self, Entry};
 use crate::postings::{Booking, book};
 use crate::{Account, AccountStore, Routing, Scope, StoreError};
@@ -12,9 +13,8 @@ use domain::{
     minor_units_in_range,
 };
 use saga::SqlFault;
+use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
-use sqlx::pool::PoolConnection;
-use sqlx::{Connection, MySql};
 
 /// No funding lifts a balance above this, nor takes an external account below its negative: so the
 /// money of eight shards in one currency fits one account's 64 bits, and no confirm can overflow.
@@ -125,14 +125,14 @@ impl AccountStore {
     ) -> Result<Option<Funded>, SqlFault> {
         let mut conn = self.databases.pool(shard).acquire().await?;
         let mut work = CloseUnlessFinished::new(&mut conn);
-        let mut tx = work.conn.begin().await?;
+        let mut tx = work.conn().begin().await?;
         let funded = fund_in(&mut tx, scope, funding, external).await;
         match &funded {
             Ok(Some(Funded::Booked(_))) => tx.commit().await?,
             Ok(Some(Funded::Replayed(_) | Funded::Conflict | Funded::Refused(_)) | None)
             | Err(_) => tx.rollback().await?,
         }
-        work.finished = true;
+        work.finish();
         funded
     }
 
@@ -164,30 +164,6 @@ impl AccountStore {
             Err(
                 fault @ (SqlFault::Partial { .. } | SqlFault::Transient(_) | SqlFault::Definite(_)),
             ) => Err(StoreError::of_fault(shard, fault)),
-        }
-    }
-}
-
-/// Closes the connection, and so rolls back, when its user is dropped before it has finished: while
-/// BEGIN is under way sqlx knows of no SQL transaction, and would hand it open to the next user.
-pub(crate) struct CloseUnlessFinished<'a> {
-    pub conn: &'a mut PoolConnection<MySql>,
-    pub finished: bool,
-}
-
-impl<'a> CloseUnlessFinished<'a> {
-    pub(crate) fn new(conn: &'a mut PoolConnection<MySql>) -> Self {
-        Self {
-            conn,
-            finished: false,
-        }
-    }
-}
-
-impl Drop for CloseUnlessFinished<'_> {
-    fn drop(&mut self) {
-        if !self.finished {
-            self.conn.close_on_drop();
         }
     }
 }

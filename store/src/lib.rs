@@ -8,6 +8,7 @@ mod account_store;
 mod accounts;
 mod bisection;
 mod branch_records;
+mod close_unless_finished;
 mod columns;
 mod decide;
 mod entries;

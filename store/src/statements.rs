@@ -8,8 +8,8 @@
 
 use crate::accounts::{self, Balance};
 use crate::bisection::Bisection;
+use crate::close_unless_finished::CloseUnlessFinished;
 use crate::entries::{self, DaySums, StatementEntry};
-use crate::funding::CloseUnlessFinished;
 use crate::{Account, AccountStore, Scope, StoreError};
 use chrono::{DateTime, NaiveDate, Utc};
 use domain::AccountId;
@@ -76,11 +76,14 @@ impl AccountStore {
         id: AccountId,
         period: Period,
     ) -> Result<Option<Statement>, StoreError> {
-        let Some(account) = self.find(scope, id).await? else {
-            return Ok(None);
+        let draw_up = async |conn: &mut MySqlConnection| {
+            let account = accounts::find(conn, id).await?;
+            match account.filter(|account| scope.sees(account)) {
+                Some(account) => draw_up(conn, account, period).await.map(Some),
+                None => Ok(None),
+            }
         };
-        let drawn_up = self.read_on_shard_of(id, async |conn| draw_up(conn, account, period).await);
-        drawn_up.await.map(Some)
+        self.read_on_shard_of(id, draw_up).await
     }
 
     /// A statement's entries after this number, in order, at most so many.
@@ -127,8 +130,8 @@ impl AccountStore {
         let of = |error| StoreError::of(shard, error);
         let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
         let mut work = CloseUnlessFinished::new(&mut conn);
-        let found = read(&mut *work.conn).await;
-        work.finished = true;
+        let found = read(work.conn()).await;
+        work.finish();
         found.map_err(of)
     }
 }

@@ -33,7 +33,7 @@ const ACCOUNTS_PROBE: &[&str] = &[
 pub struct Stores {
     /// Reads of orders.
     pub orders: OrderStore,
-    /// Accounts: open, find, close, fund.
+    /// Accounts: open, find, close, fund, their statements.
     pub accounts: AccountStore,
     pub(crate) databases: Arc<Databases>,
 }

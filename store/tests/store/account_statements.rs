@@ -123,11 +123,6 @@ async fn what_is_being_booked_is_waited_for() {
     with_stores(async |own| {
         let account = own.account(7).await;
         let mut booking = own.pool_of(account).begin().await.unwrap();
-        sqlx::query("UPDATE accounts SET name = name WHERE id = ?")
-            .bind(&account.as_bytes()[..])
-            .execute(&mut *booking)
-            .await
-            .unwrap();
         sqlx::query("SELECT id FROM accounts WHERE id = ? FOR UPDATE")
             .bind(&account.as_bytes()[..])
             .execute(&mut *booking)
