@@ -39,7 +39,7 @@ pub async fn ensure_indices(client: &SearchClient) -> Result<String, SearchError
     client
         .json(Method::PUT, &path, Some(&orders()["mappings"]))
         .await?;
-    index_uuid(client).await
+    Ok(index_behind(client).await?.uuid)
 }
 
 async fn alias_exists(client: &SearchClient) -> Result<bool, SearchError> {
@@ -65,21 +65,27 @@ async fn create(client: &SearchClient, index: &str, body: Value) -> Result<(), S
     }
 }
 
-/// The uuid of the index behind the alias.
-pub(crate) async fn index_uuid(client: &SearchClient) -> Result<String, SearchError> {
+/// The index behind the alias.
+pub(crate) struct IndexBehind {
+    pub name: String,
+    /// Another one when the index was made anew.
+    pub uuid: String,
+}
+
+pub(crate) async fn index_behind(client: &SearchClient) -> Result<IndexBehind, SearchError> {
     let alias = &client.names().alias;
     let path = format!("/{alias}/_settings?filter_path=*.settings.index.uuid");
     let answer = client.json(Method::GET, &path, None).await?;
-    let indices: Vec<&Value> = answer
-        .as_object()
-        .into_iter()
-        .flat_map(|o| o.values())
-        .collect();
+    let indices = answer.as_object().into_iter().flatten();
+    let indices: Vec<(&String, &Value)> = indices.collect();
     match indices.as_slice() {
-        [one] => Ok(one["settings"]["index"]["uuid"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned()),
+        [(name, index)] => Ok(IndexBehind {
+            name: (*name).clone(),
+            uuid: index["settings"]["index"]["uuid"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+        }),
         several => Err(SearchError::Definite(format!(
             "the alias {alias} names {} indices, it must name one",
             several.len()

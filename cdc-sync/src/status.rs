@@ -5,7 +5,7 @@
 use crate::error::FollowError;
 use crate::examine::watermark;
 use crate::gtid_set::GtidSet;
-use crate::index::{dead_letter_index, index_uuid};
+use crate::index::{dead_letter_index, index_behind};
 use crate::position::{NEVER, SavedPosition, load};
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::{FollowerSettings, StoresSettings};
@@ -73,20 +73,20 @@ pub async fn read(
     search: &SearchSettings,
 ) -> Result<SearchStatus, StatusError> {
     let client = SearchClient::new(search)?;
-    let index_uuid = index_uuid(&client).await?;
+    let index = index_behind(&client).await?;
     let mut shards = Vec::new();
     for server in servers(stores, follower).await? {
         let names: Vec<String> = server.shards.iter().map(|s| s.name.to_string()).collect();
         let saved = load(&client, &names).await?.into_iter();
         // What is saved of another index says nothing of this one.
-        let saved = saved.map(|saved| saved.filter(|saved| saved.index_uuid == index_uuid));
+        let saved = saved.map(|saved| saved.filter(|saved| saved.index_uuid == index.uuid));
         let executed = executed(&server, follower).await;
         let saved = names.into_iter().zip(saved);
         shards.extend(saved.map(|(shard, saved)| status(shard, &server.address, saved, &executed)));
     }
     shards.sort_by(|one, other| one.shard.cmp(&other.shard));
     Ok(SearchStatus {
-        index: index_behind(&client).await?,
+        index: index.name,
         documents: count(&client, &search.alias).await?,
         dead_letters: count(&client, &dead_letter_index(search)).await?,
         shards,
@@ -126,24 +126,6 @@ fn status(
             .ok()
             .map(|executed| position.lacks(executed)),
         unreachable: executed.as_ref().err().cloned(),
-    }
-}
-
-async fn index_behind(client: &SearchClient) -> Result<String, StatusError> {
-    let path = format!("/_alias/{}", client.names().alias);
-    let answer = client.json(Method::GET, &path, None).await?;
-    let names: Vec<&String> = answer
-        .as_object()
-        .into_iter()
-        .flat_map(|o| o.keys())
-        .collect();
-    match names.as_slice() {
-        [one] => Ok((*one).clone()),
-        several => Err(StatusError::Form(format!(
-            "{} indices are behind {}",
-            several.len(),
-            client.names().alias
-        ))),
     }
 }
 
