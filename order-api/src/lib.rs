@@ -29,6 +29,7 @@ mod server;
 mod settings;
 mod state;
 mod statement_export;
+mod statement_view;
 
 pub use auth::AuthSettings;
 pub use idempotency::IdempotencySettings;

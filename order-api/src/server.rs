@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// How long accepting pauses when the process is out of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const HTTP2_STREAMS_MAX: u32 = 256;
+/// What waits in the kernel to be sent to a client; an export is written in pieces of this size.
+const UNSENT_BYTES_MAX: u32 = 256 * 1024;
 
 /// The service, listening; [`Api::serve`] answers.
 pub struct Api {
@@ -188,7 +190,10 @@ impl Door {
         // Answers are small and somebody waits for each.
         let _ = stream.set_nodelay(true);
         // Whoever does not take what he asked for is let go.
-        let _ = SockRef::from(&stream).set_tcp_user_timeout(Some(self.unread_timeout));
+        let socket = SockRef::from(&stream);
+        let _ = socket.set_tcp_user_timeout(Some(self.unread_timeout));
+        // So that one who takes little at a time is seen to take it.
+        let _ = socket.set_tcp_notsent_lowat(UNSENT_BYTES_MAX);
         let begun = tokio::time::timeout(self.first_bytes_timeout, first_bytes(stream));
         let Some(Ok(Ok(stream))) = self.stopping.run_until_cancelled(begun).await else {
             return;

@@ -62,6 +62,8 @@ pub struct HttpSettings {
     pub unread_timeout_ms: u32,
     /// Most exports under way.
     pub exports_max: usize,
+    /// How long an export may take, in milliseconds.
+    pub export_timeout_ms: u64,
     /// Most connections.
     pub connections_max: usize,
     /// Most requests in hand.
@@ -141,8 +143,12 @@ impl Settings {
         if self.http.header_bytes_max < 8192 {
             return conflict("http.header_bytes_max must be at least 8192".into());
         }
-        if self.http.unread_timeout_ms == 0 {
-            return conflict("http.unread_timeout_ms must not be 0".into());
+        let unread = u64::from(self.http.unread_timeout_ms);
+        if !(1..self.http.shutdown_timeout_ms).contains(&unread) {
+            return conflict(
+                "http.unread_timeout_ms must be from 1 to less than http.shutdown_timeout_ms"
+                    .into(),
+            );
         }
         Ok(())
     }

@@ -6,18 +6,19 @@
 
 use crate::auth::Identity;
 use crate::problem::{Problem, ProblemKind};
-use crate::routes::EntryView;
 use crate::state::App;
+use crate::statement_view::EntryView;
 use axum::body::Body;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::AccountId;
 use futures_util::{Stream, stream};
 use serde::Serialize;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Statement, StatementEntry};
+use store::{Statement, StatementEntry, StoreError};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -40,6 +41,42 @@ enum Part {
     End,
 }
 
+/// Why an export ended before its end.
+#[derive(Debug, thiserror::Error)]
+enum BreakOff {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the store does not answer")]
+    StoreSilent,
+    #[error("the client takes nothing")]
+    Unread,
+    #[error("the client hung up")]
+    HungUp,
+    #[error("it took too long")]
+    TimeIsUp,
+    #[error("a line cannot be written: {0}")]
+    Line(#[from] io::Error),
+}
+
+impl BreakOff {
+    fn tell(&self, account: AccountId) {
+        match self {
+            Self::HungUp => {
+                tracing::debug!(account.id = %account, "An export was not wanted to its end.");
+            }
+            Self::Store(StoreError::Transient { .. })
+            | Self::StoreSilent
+            | Self::Unread
+            | Self::TimeIsUp => {
+                tracing::warn!(account.id = %account, cause = %self, "An export broke off.");
+            }
+            Self::Store(_) | Self::Line(_) => {
+                tracing::error!(account.id = %account, cause = %self, "An export broke off.");
+            }
+        }
+    }
+}
+
 /// What is still to be sent.
 struct Rest {
     app: App,
@@ -52,8 +89,8 @@ struct Rest {
 
 /// The entries of a statement after this number.
 pub(crate) fn export(
-    app: &App,
-    caller: &Identity,
+    app: App,
+    caller: Identity,
     statement: Statement,
     after: u64,
     format: ExportFormat,
@@ -70,17 +107,17 @@ pub(crate) fn export(
     let (parts, sent) = mpsc::channel(1);
     let rest = Rest {
         app: app.clone(),
-        caller: caller.clone(),
+        caller,
         statement,
         format,
         after,
         parts,
     };
     tokio::spawn(async move {
-        let stopping = rest.app.stopping.clone();
-        let outcome = stopping.run_until_cancelled(rest.send()).await;
-        if let Some(Err(error)) = outcome {
-            tracing::warn!(%error, "An export broke off.");
+        let account = rest.statement.account.id;
+        let sent = app.stopping.run_until_cancelled(rest.send_in_time());
+        if let Some(Err(cause)) = sent.await {
+            cause.tell(account);
         }
         drop(place);
     });
@@ -101,7 +138,13 @@ fn lines(parts: mpsc::Receiver<Part>) -> impl Stream<Item = io::Result<Bytes>> {
 }
 
 impl Rest {
-    async fn send(mut self) -> io::Result<()> {
+    async fn send_in_time(self) -> Result<(), BreakOff> {
+        let limit = Duration::from_millis(self.app.settings.http.export_timeout_ms);
+        let sent = timeout(limit, self.send()).await;
+        sent.unwrap_or(Err(BreakOff::TimeIsUp))
+    }
+
+    async fn send(mut self) -> Result<(), BreakOff> {
         // Whoever goes on has the header already.
         if self.after == 0 && self.format == ExportFormat::Csv {
             self.hand_over(Part::Lines(csv_header()?)).await?;
@@ -117,17 +160,20 @@ impl Rest {
         }
     }
 
-    async fn page(&self) -> io::Result<Vec<StatementEntry>> {
+    async fn page(&self) -> Result<Vec<StatementEntry>, BreakOff> {
         let limit = Duration::from_millis(self.app.settings.http.request_timeout_ms);
         let accounts = &self.app.accounts;
         let page = accounts.statement_entries(&self.statement, self.after, PAGE);
-        timeout(limit, page).await?.map_err(io::Error::other)
+        Ok(timeout(limit, page)
+            .await
+            .map_err(|_| BreakOff::StoreSilent)??)
     }
 
-    async fn hand_over(&self, part: Part) -> io::Result<()> {
+    async fn hand_over(&self, part: Part) -> Result<(), BreakOff> {
         let limit = Duration::from_millis(self.app.settings.http.unread_timeout_ms.into());
-        let sent = timeout(limit, self.parts.send(part)).await?;
-        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+        let sent = timeout(limit, self.parts.send(part)).await;
+        sent.map_err(|_| BreakOff::Unread)?
+            .map_err(|_| BreakOff::HungUp)
     }
 
     fn lines(&self, entries: &[StatementEntry]) -> io::Result<Bytes> {
@@ -198,4 +244,30 @@ fn csv_writer() -> csv::Writer<Vec<u8>> {
 fn written(lines: csv::Writer<Vec<u8>>) -> io::Result<Bytes> {
     let lines = lines.into_inner().map_err(|error| error.into_error())?;
     Ok(lines.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    async fn taken(parts: Vec<Part>) -> Vec<Result<Bytes, String>> {
+        let (sender, sent) = mpsc::channel(parts.len());
+        for part in parts {
+            sender.send(part).await.ok().unwrap();
+        }
+        drop(sender);
+        let lines = lines(sent).map(|part| part.map_err(|error| error.to_string()));
+        lines.collect().await
+    }
+
+    #[tokio::test]
+    async fn only_what_was_ended_is_whole() {
+        let line = || Part::Lines("1\n".into());
+        let whole = taken(vec![line(), Part::End]).await;
+        assert_eq!(whole, [Ok("1\n".into())]);
+        let part = taken(vec![line()]).await;
+        assert_eq!(part.len(), 2);
+        assert!(part[1].is_err(), "{part:?}");
+    }
 }

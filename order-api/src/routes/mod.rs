@@ -10,8 +10,6 @@ mod search_orders;
 mod search_summary;
 mod statement;
 
-pub(crate) use statement::EntryView;
-
 use crate::state::App;
 use axum::Router;
 use utoipa::OpenApi;

@@ -8,12 +8,13 @@ use crate::problem::{Problem, ProblemBody};
 use crate::search::Parameters;
 use crate::state::App;
 use crate::statement_export::{ExportFormat, export};
+use crate::statement_view::EntryView;
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::Version;
 use axum::response::{IntoResponse, Response};
-use domain::OrderId;
 use serde::Serialize;
-use store::{Period, Statement, StatementDay, StatementEntry};
+use store::{Period, Statement, StatementDay};
 use utoipa::ToSchema;
 
 const FORMATS: &str = "must be json, csv or ndjson";
@@ -40,27 +41,6 @@ pub(crate) struct StatementView {
     data: Vec<EntryView>,
     /// The `after` of the next page; null on the last one.
     next_after: Option<u64>,
-}
-
-/// One line of a statement.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = StatementEntry)]
-pub(crate) struct EntryView {
-    /// Its place among all of the account's entries, from 1, without gaps.
-    pub(crate) number: u64,
-    /// When it was booked, by the database's clock.
-    #[schema(format = DateTime)]
-    pub(crate) booked_at: String,
-    /// `payment` or `funding`; more may come.
-    #[schema(example = "payment")]
-    pub(crate) kind: &'static str,
-    /// The order or the funding that it is of; null where the order is another merchant's.
-    #[schema(example = "ord_0f1e2d3c4b5a8978b6a5948372615040")]
-    pub(crate) of: Option<String>,
-    /// Minor units; negative is a debit.
-    pub(crate) amount: i64,
-    /// The ledger balance right after it, in minor units.
-    pub(crate) balance_after: i64,
 }
 
 /// A statement day by day.
@@ -112,7 +92,7 @@ pub(crate) struct DayView {
         ("id" = String, Path, description = "`acct_` and 32 hexadecimal digits"),
         ("from" = Option<String>, Query, description = "Booked at this RFC 3339 time or later; a date begins at midnight UTC. Default: from the first entry on"),
         ("to" = Option<String>, Query, description = "Booked before this time. Default: up to now"),
-        ("after" = Option<u64>, Query, description = "Only entries after this number: `next_after` of the page before, or that of the last complete line of an export that broke off (cut off what is left of the next one)"),
+        ("after" = Option<u64>, Query, description = "Only entries after this number: `next_after` of the page before, or that of the last complete line of an export that broke off"),
         ("limit" = Option<u32>, Query, description = "Entries on a page, 1 to 200; default 50; not for exports, which hold all of them"),
         ("format" = Option<String>, Query, description = "`json` (pages, the default), or an export: `csv` or `ndjson`"),
     ),
@@ -130,6 +110,7 @@ pub(super) async fn get_statement(
     State(app): State<App>,
     caller: Caller,
     Path(id): Path<String>,
+    version: Version,
     pairs: Pairs,
 ) -> Result<Response, Problem> {
     caller.require(Scope::AccountsRead)?;
@@ -142,8 +123,12 @@ pub(super) async fn get_statement(
     let after = after.unwrap_or(0);
     if let Some(format) = parameters.take("format", read_format)?.flatten() {
         parameters.finish()?;
+        if version < Version::HTTP_11 {
+            let detail = "needs HTTP/1.1 or newer, which tells a whole export from a part of one";
+            return Err(Problem::parameter("format", detail));
+        }
         let statement = draw_up(&app, &caller, &id, period).await?;
-        return export(&app, &caller, statement, after, format);
+        return export(app, Identity::clone(&caller), statement, after, format);
     }
     let paging = &app.settings.paging;
     let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
@@ -252,29 +237,6 @@ async fn page(
             .collect(),
         next_after: last.filter(|last| *last < statement.through),
     })
-}
-
-impl EntryView {
-    /// The entry as this caller may see it: to him, another merchant's order does not exist.
-    pub(crate) fn of(entry: &StatementEntry, app: &App, caller: &Identity) -> Self {
-        let order = OrderId::from(entry.xid);
-        let is_his = caller
-            .merchant
-            .as_deref()
-            .is_none_or(|merchant| app.id_key.knows(order, &caller.tenant, merchant));
-        let (kind, of) = match entry.is_funding {
-            true => ("funding", Some(entry.xid.to_string())),
-            false => ("payment", is_his.then(|| order.to_string())),
-        };
-        Self {
-            number: entry.number,
-            booked_at: shown_time(entry.booked_at),
-            kind,
-            of,
-            amount: entry.delta,
-            balance_after: entry.balance_after,
-        }
-    }
 }
 
 impl DayView {
