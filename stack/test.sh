@@ -20,6 +20,9 @@ cargo build --locked --workspace --all-targets "${features[@]}"
 
 output=$root/log/tests.log
 
+# A test that returns an error says in its words what is wrong; a backtrace would hide them.
+export RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
+
 # What failed and how, once more, where nobody has to search for it.
 tell_failures() {
     [ -e "$output" ] || return 0

@@ -20,6 +20,9 @@ pub struct Neighbour {
     keys: Keys,
 }
 
+/// How long each order took from its submission to its outcome, in order.
+pub struct Times(Vec<Duration>);
+
 struct Keys {
     ids: domain::IdKey,
     slots: SlotMap,
@@ -55,20 +58,25 @@ impl Neighbour {
         })
     }
 
-    /// Submits orders, a few at a time, and waits for the outcome of each; the p99 of how long that
-    /// took from the submission on.
-    pub async fn p99(&self, phase: &str, orders: usize) -> Result<Duration> {
-        let lanes = (0..LANES).map(|lane| self.lane(phase, lane, orders / LANES));
+    /// Submits orders, a few at a time, so many at least and for so long at least, and waits for the
+    /// outcome of each.
+    pub async fn orders(&self, phase: &str, at_least: usize, lasting: Duration) -> Result<Times> {
+        let until = Instant::now() + lasting;
+        let lanes = (0..LANES).map(|lane| self.lane(phase, lane, at_least / LANES, until));
         let lanes = futures_util::future::try_join_all(lanes).await?;
-        let mut times: Vec<Duration> = lanes.into_iter().flatten().collect();
-        times.sort();
-        let at = |percent: usize| times[(times.len() * percent / 100).min(times.len() - 1)];
-        let (p50, p99) = (at(50), at(99));
-        println!("{phase}: p50 {p50:?}, p99 {p99:?}");
-        Ok(p99)
+        let times = Times::of(lanes.into_iter().flatten().collect());
+        let (count, p50, p99) = (times.0.len(), times.percentile(50), times.percentile(99));
+        println!("{phase}: {count} orders, p50 {p50:?}, p99 {p99:?}");
+        Ok(times)
     }
 
-    async fn lane(&self, phase: &str, lane: usize, orders: usize) -> Result<Vec<Duration>> {
+    async fn lane(
+        &self,
+        phase: &str,
+        lane: usize,
+        at_least: usize,
+        until: Instant,
+    ) -> Result<Vec<Duration>> {
         let mut times = Vec::new();
         let mut keys = (0..).map(|place| format!("{phase}-{lane}-{place}"));
         let asked = Asked {
@@ -76,7 +84,7 @@ impl Neighbour {
             payee: self.payee.clone(),
             amount: 10,
         };
-        while times.len() < orders {
+        while times.len() < at_least || Instant::now() < until {
             let key = keys
                 .find(|key| self.keys.are_healthy(key))
                 .context("a key")?;
@@ -94,6 +102,22 @@ impl Neighbour {
         let figures = self.recorder.assert_true(&live.pipeline).await?;
         ensure!(figures.cancelled == 0, "{figures:?}");
         Ok(())
+    }
+}
+
+impl Times {
+    fn of(mut times: Vec<Duration>) -> Self {
+        times.sort();
+        Self(times)
+    }
+
+    /// The shortest time that so many of a hundred orders did not exceed.
+    pub fn percentile(&self, percent: usize) -> Duration {
+        self.0[(self.0.len() * percent).div_ceil(100) - 1]
+    }
+
+    pub fn longest(&self) -> Duration {
+        self.percentile(100)
     }
 }
 
