@@ -1,16 +1,18 @@
-//! Follows every server, each for itself: one that is away or broken does not hold up another.
+//! Follows every server, each for itself: one that is away or broken does not hold up another. Of
+//! several followers of one index the one with the lease does so; the others stand by.
 
 use crate::error::{Definite, Transient};
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
+use crate::lease::{Attempt, Lease, Renewal};
 use crate::position::{NEVER, ensure_placeholders};
 use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
 use crate::session::{Claims, Session, definite};
 use crate::settings::Settings;
 use crate::source::Server;
-use metrics::counter;
+use metrics::{counter, gauge};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -38,11 +40,90 @@ pub async fn run(
     if !prepare(&client, &settings, &servers, &health, &stop).await? {
         return Ok(());
     }
+    let pace = settings.follower.lease_pace();
+    let mut lease = Lease::new(client.clone(), settings.follower.lease());
+    while stand_by(&mut lease, pace, &health, &stop).await? {
+        let acting = stop.child_token();
+        let followed = follow_all(&settings, &client, &servers, &health, &acting);
+        tokio::pin!(followed);
+        let ended = tokio::select! {
+            ended = &mut followed => Some(ended),
+            lost = keep(&mut lease, pace) => lost.map(|()| None)?,
+        };
+        if let Some(ended) = ended {
+            lease.release().await;
+            return ended;
+        }
+        tracing::warn!("Another follower has taken the lease; this one stands by.");
+        acting.cancel();
+        followed.await?;
+    }
+    Ok(())
+}
+
+/// Waits until the lease is held; `false` when asked to stop before.
+async fn stand_by(
+    lease: &mut Lease,
+    pace: Duration,
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<bool, FollowerError> {
+    let mut told = None;
+    while !stop.is_cancelled() {
+        let state = match lease.try_take().await {
+            Ok(Attempt::Held) => {
+                gauge!("follower_acting").set(1.0);
+                health.acts();
+                return Ok(true);
+            }
+            Ok(Attempt::HeldBy(holder)) => {
+                health.stands_by();
+                Some(holder)
+            }
+            Err(SearchError::Transient(cause)) => {
+                health.search(Err(cause));
+                None
+            }
+            Err(error @ SearchError::Definite(_)) => return Err(FollowerError::Search(error)),
+        };
+        gauge!("follower_acting").set(0.0);
+        if let Some(holder) = state.filter(|holder| told.as_ref() != Some(holder)) {
+            tracing::info!(holder, "Another follower acts; this one stands by.");
+            told = Some(holder);
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(pace) => {}
+        }
+    }
+    Ok(false)
+}
+
+/// Renews the lease until it is lost. While Elasticsearch is away nobody else can take it either.
+async fn keep(lease: &mut Lease, pace: Duration) -> Result<(), FollowerError> {
+    loop {
+        tokio::time::sleep(pace).await;
+        match lease.renew().await {
+            Ok(Renewal::Held) | Err(SearchError::Transient(_)) => {}
+            Ok(Renewal::Lost) => return Ok(()),
+            Err(error @ SearchError::Definite(_)) => return Err(FollowerError::Search(error)),
+        }
+    }
+}
+
+/// Follows these servers until `stop`, or until none is left that can be followed.
+async fn follow_all(
+    settings: &Arc<Settings>,
+    client: &SearchClient,
+    servers: &[Server],
+    health: &Health,
+    stop: &CancellationToken,
+) -> Result<(), FollowerError> {
     let (claims, lag) = (Claims::default(), Lag::default());
     let interval = Duration::from_millis(settings.follower.freshness_interval_ms);
     let refresher = Refresher::new(client.clone(), interval);
     let mut streams = JoinSet::new();
-    for server in servers {
+    for server in servers.iter().cloned() {
         let (settings, client, health) = (settings.clone(), client.clone(), health.clone());
         let (claims, lag, stop) = (claims.clone(), lag.clone(), stop.clone());
         let refresher = refresher.clone();
@@ -63,7 +144,7 @@ pub async fn run(
         });
     }
     tokio::select! {
-        ended = all_ended(streams, &health, &stop) => ended,
+        ended = all_ended(streams, health, stop) => ended,
         () = lag.tell() => Ok(()),
     }
 }

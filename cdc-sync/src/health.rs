@@ -2,7 +2,8 @@
 
 use service::admin::Readiness;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The part of the readiness that speaks for all streams.
 const STREAMS: &str = "streams";
@@ -13,17 +14,44 @@ const SEARCH: &str = "search";
 #[derive(Debug, Clone)]
 pub struct Health {
     readiness: Readiness,
+    labels: Arc<[String]>,
+    acts: Arc<AtomicBool>,
     bad_streams: Arc<Mutex<BTreeMap<String, String>>>,
 }
 
 impl Health {
     /// Not ready until each of these streams and Elasticsearch are good.
     pub fn waiting_for<'a>(streams: impl Iterator<Item = &'a str>) -> Self {
-        let waiting = |label: &str| (label.to_owned(), "not followed yet".to_owned());
+        let labels: Arc<[String]> = streams.map(str::to_owned).collect();
         Self {
             readiness: Readiness::waiting_for(&[STREAMS, SEARCH]),
-            bad_streams: Arc::new(Mutex::new(streams.map(waiting).collect())),
+            bad_streams: Arc::new(Mutex::new(not_followed(&labels))),
+            labels,
+            acts: Arc::default(),
         }
+    }
+
+    /// Says that this follower begins to act: not ready until each stream is good.
+    pub fn acts(&self) {
+        self.acts.store(true, Ordering::Relaxed);
+        self.streams(not_followed(&self.labels));
+    }
+
+    /// Says that this follower stands by, which is all it has to do.
+    pub fn stands_by(&self) {
+        self.acts.store(false, Ordering::Relaxed);
+        self.search(Ok(()));
+        self.streams(BTreeMap::new());
+    }
+
+    /// Whether this follower is the one that acts.
+    pub fn is_acting(&self) -> bool {
+        self.acts.load(Ordering::Relaxed)
+    }
+
+    fn streams(&self, bad: BTreeMap<String, String>) {
+        *self.lock() = bad;
+        self.tell_streams();
     }
 
     /// What the admin port asks.
@@ -33,15 +61,21 @@ impl Health {
 
     /// Says how one stream is.
     pub fn stream(&self, label: &str, is: Result<(), String>) {
-        let mut bad = self
-            .bad_streams
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
         match is {
-            Ok(()) => bad.remove(label),
-            Err(cause) => bad.insert(label.to_owned(), cause),
+            Ok(()) => self.lock().remove(label),
+            Err(cause) => self.lock().insert(label.to_owned(), cause),
         };
-        let texts: Vec<String> = bad
+        self.tell_streams();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, String>> {
+        let bad = self.bad_streams.lock();
+        bad.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell_streams(&self) {
+        let texts: Vec<String> = self
+            .lock()
             .iter()
             .map(|(l, cause)| format!("{l}: {cause}"))
             .collect();
@@ -59,6 +93,11 @@ impl Health {
     }
 }
 
+fn not_followed(labels: &[String]) -> BTreeMap<String, String> {
+    let waiting = |label: &String| (label.clone(), "not followed yet".to_owned());
+    labels.iter().map(waiting).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +112,12 @@ mod tests {
         health.stream("orders-1", Ok(()));
         assert!(health.readiness().check().is_ok());
         health.stream("orders-0", Err("away".into()));
+        assert!(health.readiness().check().is_err());
+        health.stands_by();
+        assert!(!health.is_acting());
+        assert!(health.readiness().check().is_ok());
+        health.acts();
+        assert!(health.is_acting());
         assert!(health.readiness().check().is_err());
     }
 }

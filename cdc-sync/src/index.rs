@@ -35,10 +35,15 @@ pub async fn ensure_indices(client: &SearchClient) -> Result<String, SearchError
     create(client, &names.follower_index, positions()).await?;
     create(client, &dead_letters, dead_letter()).await?;
     // An index of an earlier version gets the fields added since; a changed type is refused.
-    let path = format!("/{}/_mapping", names.alias);
-    client
-        .json(Method::PUT, &path, Some(&orders()["mappings"]))
-        .await?;
+    for (index, body) in [
+        (&names.alias, orders()),
+        (&names.follower_index, positions()),
+    ] {
+        let path = format!("/{index}/_mapping");
+        client
+            .json(Method::PUT, &path, Some(&body["mappings"]))
+            .await?;
+    }
     Ok(index_behind(client).await?.uuid)
 }
 
@@ -133,6 +138,7 @@ fn positions() -> Value {
         "mappings": { "dynamic": "strict", "properties": {
             "server": keyword, "address": keyword, "shards": keyword, "index_uuid": keyword,
             "position": stored, "as_of": time, "saved_at": time,
+            "holder": keyword, "released": { "type": "boolean" }, "renewed_at": time,
         }},
     })
 }

@@ -22,6 +22,7 @@ pub mod hazard;
 pub mod health;
 pub mod index;
 pub mod lag;
+pub mod lease;
 pub mod position;
 pub mod preflight;
 pub mod refresher;

@@ -77,6 +77,7 @@ pub struct FollowerSettings {
     pub snapshot_rows_max: u32,
     pub stall_after_ms: u64,
     pub stop_timeout_ms: u64,
+    pub lease_ms: u64,
 }
 
 impl FollowerSettings {
@@ -89,6 +90,16 @@ impl FollowerSettings {
             .with_jitter()
             .without_max_times()
             .build()
+    }
+
+    /// After how long without a renewal another follower takes over.
+    pub fn lease(&self) -> Duration {
+        Duration::from_millis(self.lease_ms)
+    }
+
+    /// How often the lease is renewed, or watched.
+    pub fn lease_pace(&self) -> Duration {
+        self.lease() / 6
     }
 
     /// How long the stream may be silent.
@@ -118,6 +129,9 @@ impl Settings {
         }
         if self.follower.heartbeat_ms == 0 || self.follower.freshness_interval_ms == 0 {
             return conflict("follower.heartbeat_ms and freshness_interval_ms must not be 0");
+        }
+        if self.follower.lease_ms < 60 {
+            return conflict("follower.lease_ms must be at least 60");
         }
         if self.follower.stall_after_ms <= self.search.request_timeout_ms {
             return conflict("follower.stall_after_ms must exceed search.request_timeout_ms");

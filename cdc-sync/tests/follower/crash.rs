@@ -13,9 +13,7 @@ async fn a_follower_ended_in_the_middle_of_a_bulk_loses_nothing() {
         world.settings.follower.bulk_linger_ms = 1;
         for round in 0..6 {
             let follower = world.follow().await;
-            if round == 0 {
-                follower.ready().await;
-            }
+            follower.acts().await;
             let ids = world.shards[round % 2].accept(400).await;
             tokio::time::sleep(Duration::from_millis(rand::rng().random_range(0..120))).await;
             follower.abort().await;
@@ -71,6 +69,10 @@ fn spawn(world: &World) -> Child {
         .env(
             "HOLDFAST__FOLLOWER__SERVER_ID_BASE",
             settings.follower.server_id_base.to_string(),
+        )
+        .env(
+            "HOLDFAST__FOLLOWER__LEASE_MS",
+            settings.follower.lease_ms.to_string(),
         )
         .env("HOLDFAST__ADMIN__LISTEN", "127.0.0.1:0")
         .env(

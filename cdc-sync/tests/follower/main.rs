@@ -3,6 +3,7 @@
 
 mod crash;
 mod freshness;
+mod lease;
 mod live;
 mod orders;
 mod own_server;

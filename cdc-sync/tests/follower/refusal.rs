@@ -1,5 +1,6 @@
 //! What stops a stream for good, and in which words.
 
+use crate::search::Search;
 use crate::world::{Following, World};
 use reqwest::Method;
 use serde_json::json;
@@ -53,13 +54,25 @@ async fn of_two_followers_with_one_server_id_the_first_says_so_and_stops() {
     World::run(async |world| {
         let first = world.follow().await;
         first.ready().await;
-        let second = Following::start(world.settings.clone()).await;
+        // Of the same indices one would stand by.
+        let mut settings = world.settings.clone();
+        for name in [
+            &mut settings.search.alias,
+            &mut settings.search.index,
+            &mut settings.search.follower_index,
+        ] {
+            *name = format!("{}-other{}", world.suffix, &name[world.suffix.len()..]);
+        }
+        let search = Search::new(&settings.search, world.shards.len());
+        let others = std::mem::replace(&mut world.search, search);
+        let second = Following::start(settings).await;
         let failure = first.failure().await;
         assert!(
             failure.contains("another follower or replica uses our server id"),
             "{failure}"
         );
-        second.ready().await;
+        second.acts().await;
+        others.remove(&world.suffix).await;
         world.shards[0].accept(2).await;
         world.agree().await;
         second.stop().await;

@@ -121,7 +121,8 @@ impl Search {
     pub async fn remove(&self, prefix: &str) {
         let names = self.names();
         let dead_letters = cdc_sync::index::dead_letter_index(names);
-        for index in [&names.index, &names.follower_index, &dead_letters] {
+        let rebuilt = format!("{}2", names.index.trim_end_matches('1'));
+        for index in [&names.index, &rebuilt, &names.follower_index, &dead_letters] {
             assert!(index.starts_with(prefix));
             self.ask(Method::DELETE, &format!("/{index}"), None).await;
         }

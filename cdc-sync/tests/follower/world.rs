@@ -77,6 +77,7 @@ impl World {
         settings.follower.server_id_base = 1_000_000 + number % 1_000_000_000;
         settings.follower.freshness_interval_ms = 100;
         settings.follower.backoff_max_ms = 500;
+        settings.follower.lease_ms = 300;
         let search = Search::new(&settings.search, shards.len());
         Self {
             settings,
@@ -162,6 +163,16 @@ impl Following {
                 .map_err(|missing| format!("{missing:?}"))
         })
         .await;
+    }
+
+    /// Waits until it is the one that acts, and follows.
+    pub async fn acts(&self) {
+        eventually("the follower acts", async || {
+            let acts = self.health.is_acting();
+            acts.then_some(()).ok_or("it stands by".to_owned())
+        })
+        .await;
+        self.ready().await;
     }
 
     /// Waits until it says that something is wrong, in words that hold this text.
