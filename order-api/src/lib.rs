@@ -6,6 +6,7 @@
 mod accept_order;
 mod auth;
 mod body;
+mod export;
 mod first_bytes;
 mod idempotency;
 mod kafka_health;
@@ -25,6 +26,7 @@ mod request_context;
 mod router;
 mod routes;
 mod search;
+mod search_export;
 mod server;
 mod settings;
 mod state;

@@ -150,6 +150,14 @@ impl Settings {
                     .into(),
             );
         }
+        let keep_alive_ms = self.cursors.keep_alive_s.saturating_mul(1_000);
+        if keep_alive_ms <= unread + request {
+            return conflict(
+                "cursors.keep_alive_s must exceed http.unread_timeout_ms + http.request_timeout_ms, \
+                 which an export may pause between two pages"
+                    .into(),
+            );
+        }
         Ok(())
     }
 }
@@ -169,5 +177,17 @@ mod tests {
         settings.producer.message_timeout_ms = settings.http.request_timeout_ms;
         let error = settings.check().unwrap_err().to_string();
         assert!(error.contains("producer.message_timeout_ms"), "{error}");
+    }
+
+    #[test]
+    fn a_point_in_time_outlives_the_pauses_of_an_export() {
+        let mut settings: Settings = service::settings::load(DEFAULT_TOML, None).unwrap();
+        let http = &settings.http;
+        let pause_ms = u64::from(http.unread_timeout_ms) + http.request_timeout_ms;
+        settings.cursors.keep_alive_s = pause_ms / 1_000;
+        let error = settings.check().unwrap_err().to_string();
+        assert!(error.contains("cursors.keep_alive_s"), "{error}");
+        settings.cursors.keep_alive_s += 1;
+        settings.check().unwrap();
     }
 }

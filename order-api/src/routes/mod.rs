@@ -2,6 +2,7 @@
 
 mod accounts;
 mod create_order;
+mod export_orders;
 mod funding;
 mod get_order;
 mod idempotency_key;

@@ -1,16 +1,20 @@
 //! `GET /v1/search/orders`: orders by what is in them, page by page, at one point in time.
 
+use super::export_orders::export_orders;
 use crate::auth::{Caller, Identity, Scope};
+use crate::export::ExportFormat;
 use crate::order_view::shown_time;
 use crate::problem::{Problem, ProblemBody, ProblemKind};
 use crate::search::{
     self, Cursor, CursorError, FoundOrder, NotChecked, Page, Parameters, SearchError, Sums,
-    page_query, read_page,
+    orders_query, with_totals,
 };
 use crate::state::App;
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::Version;
+use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
@@ -35,7 +39,8 @@ pub(crate) struct FoundOrders {
 /// Finds orders.
 ///
 /// A cursor keeps its point in time, filters and sort: orders that change meanwhile are neither
-/// shown twice nor skipped.
+/// shown twice nor skipped. An export is streamed and may be of any size; it is of one point in time
+/// too, and one that broke off goes on where it did.
 #[utoipa::path(
     get,
     path = "/v1/search/orders",
@@ -56,10 +61,19 @@ pub(crate) struct FoundOrders {
         ("consistency" = Option<String>, Query, description = "`search` (the default) or `strict`: each order of the page is shown as its row is now, and one that no longer fits `status` and `reason` is left out. An order that search has not seen yet is not there, and `totals` are those of search"),
         ("sort" = Option<String>, Query, description = "`created_at`, `updated_at` or `amount`; with `-` before it descending. Default `-created_at`"),
         ("limit" = Option<u32>, Query, description = "Orders on a page, 1 to 200; default 50"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before; other parameters may be left out, or must be the same"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, or the header `export-cursor` of an export that broke off; other parameters may be left out, or must be the same"),
+        ("format" = Option<String>, Query, description = "`json` (pages, the default), or an export of all that is found: `csv` or `ndjson`; not with `limit` or `consistency=strict`"),
+        ("after" = Option<String>, Query, description = "For an export with `cursor`: only the orders after this one, the last that came whole. The header line is not sent again"),
     ),
     responses(
-        (status = 200, description = "A page", body = FoundOrders),
+        (status = 200, description = "A page, or the export", content(
+            (FoundOrders = "application/json"),
+            (String = "text/csv"),
+            (String = "application/x-ndjson"),
+        ), headers(
+            ("export-cursor" = String, description = "Of an export: goes on with it as `cursor`, with the `id` of the last order that came whole as `after`. Not of one so short that it is asked for again as soon"),
+            ("export-as-of" = String, description = "Of an export: everything that happened before is in it"),
+        )),
         (status = 410, description = "`cursor_expired`: begin again", body = ProblemBody, content_type = "application/problem+json"),
         (status = 503, description = "`search_unavailable`; with `consistency=strict` also `store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     ),
@@ -67,25 +81,38 @@ pub(crate) struct FoundOrders {
 pub(super) async fn search_orders(
     State(app): State<App>,
     caller: Caller,
+    version: Version,
     pairs: Pairs,
-) -> Result<Json<FoundOrders>, Problem> {
+) -> Result<Response, Problem> {
     caller.require(Scope::SearchRead)?;
-    let paging = &app.settings.paging;
     let mut parameters = parameters(pairs)?;
+    match parameters.take("format", ExportFormat::read)?.flatten() {
+        Some(format) => export_orders(app, &caller, version, parameters, format).await,
+        None => Ok(Json(show_page(&app, &caller, parameters).await?).into_response()),
+    }
+}
+
+async fn show_page(
+    app: &App,
+    caller: &Identity,
+    mut parameters: Parameters,
+) -> Result<FoundOrders, Problem> {
+    let paging = &app.settings.paging;
     let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
     let given = parameters.take("cursor", |text| Ok(text.to_owned()))?;
+    let is_new = given.is_none();
     let begun = match given {
-        Some(text) => resume(&app, &caller, &text, parameters)?,
-        None => begin(&app, &caller, parameters).await?,
+        Some(text) => resume(app, caller, &text, parameters)?,
+        None => begin(app, caller, parameters).await?,
     };
-    let searched = checked_page(&app, &begun, limit).await;
+    let searched = checked_page(app, &begun, limit).await;
     let goes_on = matches!(&searched, Ok((_, true)));
-    if begun.after.is_empty() && !goes_on {
+    if is_new && !goes_on {
         // Nobody has a cursor into it. One that was given out may be used again.
-        give_back(&app, begun.point_in_time.clone());
+        give_back(app, begun.point_in_time.clone());
     }
     let (page, _) = searched?;
-    Ok(Json(shown(&app, begun, page, goes_on)?))
+    shown(app, begun, page, goes_on)
 }
 
 /// What the query string says; each name once.
@@ -116,7 +143,7 @@ pub(super) fn problem(error: SearchError) -> Problem {
     }
 }
 
-fn read_consistency(text: &str) -> Result<bool, String> {
+pub(super) fn read_consistency(text: &str) -> Result<bool, String> {
     match text {
         "search" => Ok(false),
         "strict" => Ok(true),
@@ -140,7 +167,7 @@ pub(super) fn search_scope(caller: &Identity) -> search::Scope<'_> {
     }
 }
 
-async fn begin(
+pub(super) async fn begin(
     app: &App,
     caller: &Identity,
     mut parameters: Parameters,
@@ -165,7 +192,7 @@ async fn begin(
 }
 
 /// A cursor is its owner's alone, and means what it meant: parameters beside it must not differ.
-fn resume(
+pub(super) fn resume(
     app: &App,
     caller: &Identity,
     text: &str,
@@ -203,27 +230,9 @@ async fn checked_page(app: &App, begun: &Cursor, limit: u32) -> Result<(Page, bo
 
 /// A page, and whether there is another after it.
 async fn search_page(app: &App, begun: &Cursor, limit: u32) -> Result<(Page, bool), Problem> {
-    let scope = search::Scope {
-        tenant: &begun.tenant,
-        merchant: begun.merchant.as_deref(),
-    };
-    let after = (!begun.after.is_empty()).then_some(begun.after.as_slice());
-    let point_in_time = (begun.point_in_time.as_str(), app.search.keep_alive_s());
-    let query = page_query(
-        scope,
-        &begun.filters,
-        begun.sort,
-        point_in_time,
-        after,
-        limit + 1,
-    );
-    let answer = app
-        .search
-        .search_point_in_time(&query)
-        .await
-        .map_err(problem)?;
-    let refused = |text| problem(SearchError::Refused(text));
-    let mut page = read_page(answer).map_err(refused)?;
+    let query = orders_query(begun, app.search.keep_alive_s(), limit + 1);
+    let page = app.search.page(&with_totals(query)).await;
+    let mut page = page.map_err(problem)?;
     let has_more = page.orders.len() > limit as usize;
     page.orders.truncate(limit as usize);
     page.places.truncate(limit as usize);
@@ -253,7 +262,7 @@ fn shown(app: &App, begun: Cursor, mut page: Page, goes_on: bool) -> Result<Foun
 }
 
 /// A point in time that nobody comes back to costs Elasticsearch memory.
-fn give_back(app: &App, point_in_time: String) {
+pub(super) fn give_back(app: &App, point_in_time: String) {
     let search = app.search.clone();
     tokio::spawn(async move { search.close_point_in_time(&point_in_time).await });
 }

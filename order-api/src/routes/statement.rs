@@ -3,11 +3,12 @@
 use super::accounts::{account_id, not_found, store_scope, unavailable};
 use super::search_orders::{Pairs, parameters};
 use crate::auth::{Caller, Identity, Scope};
+use crate::export::{ExportFormat, require_an_end};
 use crate::order_view::shown_time;
 use crate::problem::{Problem, ProblemBody};
 use crate::search::Parameters;
 use crate::state::App;
-use crate::statement_export::{ExportFormat, export};
+use crate::statement_export::export;
 use crate::statement_view::EntryView;
 use axum::Json;
 use axum::extract::{Path, State};
@@ -16,8 +17,6 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use store::{Period, Statement, StatementDay};
 use utoipa::ToSchema;
-
-const FORMATS: &str = "must be json, csv or ndjson";
 
 /// A page of a statement.
 #[derive(Debug, Serialize, ToSchema)]
@@ -121,14 +120,11 @@ pub(super) async fn get_statement(
         number.map_err(|_| "must be the number of an entry".to_owned())
     })?;
     let after = after.unwrap_or(0);
-    if let Some(format) = parameters.take("format", read_format)?.flatten() {
+    if let Some(format) = parameters.take("format", ExportFormat::read)?.flatten() {
         parameters.finish()?;
-        if version < Version::HTTP_11 {
-            let detail = "needs HTTP/1.1 or newer, which tells a whole export from a part of one";
-            return Err(Problem::parameter("format", detail));
-        }
+        require_an_end(version)?;
         let statement = draw_up(&app, &caller, &id, period).await?;
-        return export(app, Identity::clone(&caller), statement, after, format);
+        return export(&app, Identity::clone(&caller), statement, after, format);
     }
     let paging = &app.settings.paging;
     let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
@@ -191,15 +187,6 @@ fn period(parameters: &mut Parameters) -> Result<Period, Problem> {
     match period.from.zip(period.to) {
         Some((from, to)) if to < from => Err(Problem::parameter("to", "must not be before from")),
         Some(_) | None => Ok(period),
-    }
-}
-
-fn read_format(text: &str) -> Result<Option<ExportFormat>, String> {
-    match text {
-        "json" => Ok(None),
-        "csv" => Ok(Some(ExportFormat::Csv)),
-        "ndjson" => Ok(Some(ExportFormat::NdJson)),
-        _ => Err(FORMATS.to_owned()),
     }
 }
 

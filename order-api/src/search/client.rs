@@ -1,5 +1,6 @@
 //! Requests to Elasticsearch, bounded in time.
 
+use super::results::{Page, read_page};
 use chrono::{DateTime, Utc};
 use domain::ShardName;
 use reqwest::{Certificate, Client, Method, StatusCode};
@@ -80,9 +81,12 @@ impl SearchClient {
         }
     }
 
-    /// A search within the point in time that the query names.
-    pub(crate) async fn search_point_in_time(&self, query: &Value) -> Result<Value, SearchError> {
-        self.ask(Method::POST, "/_search", Some(query)).await
+    /// A page of the point in time that the query names; what only a part of the index could answer
+    /// is no answer.
+    pub(crate) async fn page(&self, query: &Value) -> Result<Page, SearchError> {
+        let path = "/_search?allow_partial_search_results=false";
+        let answer = self.ask(Method::POST, path, Some(query)).await?;
+        read_page(answer).map_err(SearchError::Refused)
     }
 
     /// A search over the orders as they are now.

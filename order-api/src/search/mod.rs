@@ -6,18 +6,22 @@
 mod client;
 mod cursor;
 mod filters;
+mod lines;
 mod query;
 mod results;
 mod sort;
 mod strict;
+mod window;
 
 pub(crate) use client::{SearchClient, SearchError};
 pub(crate) use cursor::{Cursor, CursorError, CursorKey};
 pub(crate) use filters::{Filters, Parameters};
-pub(crate) use query::{Scope, page_query, summary_query};
-pub(crate) use results::{Bucket, FoundOrder, Page, Sums, read_page, read_summary};
+pub(crate) use lines::{csv_header, to_csv};
+pub(crate) use query::{Scope, only, orders_query, summary_query, with_totals};
+pub(crate) use results::{Bucket, FoundOrder, Page, Sums, read_summary};
 pub(crate) use sort::Sort;
 pub(crate) use strict::{NotChecked, check};
+pub(crate) use window::Window;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,6 +1,7 @@
 //! From what is asked for to Elasticsearch's words: pure.
 
-use super::{Filters, Sort, SummaryBy};
+use super::{Cursor, Filters, SummaryBy};
+use domain::OrderId;
 use serde_json::{Value, json};
 
 /// More currencies than there are.
@@ -17,32 +18,42 @@ pub(crate) struct Scope<'a> {
     pub(crate) merchant: Option<&'a str>,
 }
 
-/// A page of orders and the sums over the whole filter, within a point in time.
-pub(crate) fn page_query(
-    scope: Scope<'_>,
-    filters: &Filters,
-    sort: Sort,
-    point_in_time: (&str, u64),
-    after: Option<&[Value]>,
-    size: u32,
-) -> Value {
-    let (id, keep_alive_s) = point_in_time;
+/// A page of a search, from its place on, within its point in time.
+pub(crate) fn orders_query(search: &Cursor, keep_alive_s: u64, size: u32) -> Value {
+    let scope = Scope {
+        tenant: &search.tenant,
+        merchant: search.merchant.as_deref(),
+    };
+    let sort = search.sort;
     let mut query = json!({
-        "pit": { "id": id, "keep_alive": format!("{keep_alive_s}s") },
+        "pit": { "id": search.point_in_time, "keep_alive": format!("{keep_alive_s}s") },
         "size": size,
         "track_total_hits": false,
-        "query": query(scope, filters),
+        "query": query(scope, &search.filters),
         "sort": [
             { sort.index_field(): sort.direction() },
             { "order_id": sort.direction() },
         ],
-        "aggs": { "by_status": {
-            "terms": { "field": "status", "size": STATUSES_MAX },
-            "aggs": by_currency(),
-        }},
     });
-    if let Some(after) = after {
-        query["search_after"] = json!(after);
+    if !search.after.is_empty() {
+        query["search_after"] = json!(search.after);
+    }
+    query
+}
+
+/// The same with the sums over the whole filter.
+pub(crate) fn with_totals(mut query: Value) -> Value {
+    query["aggs"] = json!({ "by_status": {
+        "terms": { "field": "status", "size": STATUSES_MAX },
+        "aggs": by_currency(),
+    }});
+    query
+}
+
+/// The same with this order alone, if it is among those that fit.
+pub(crate) fn only(mut query: Value, order: OrderId) -> Value {
+    if let Some(clauses) = query["query"]["bool"]["filter"].as_array_mut() {
+        clauses.push(json!({ "term": { "order_id": order.to_string() } }));
     }
     query
 }
@@ -175,6 +186,25 @@ mod tests {
             json!({ "terms": { "merchant": ["rival"] } }),
         ];
         assert_eq!(clauses.as_array().unwrap()[1..], merchants);
+    }
+
+    #[test]
+    fn only_one_order_is_still_confined() {
+        let scope = Scope {
+            tenant: "demo",
+            merchant: Some("shop"),
+        };
+        let all = json!({ "query": query(scope, &Filters::default()) });
+        let id = "ord_0f1e2d3c4b5a8978b6a5948372615040";
+        let one = only(all, id.parse().unwrap());
+        assert_eq!(
+            one["query"]["bool"]["filter"],
+            json!([
+                { "term": { "tenant": "demo" } },
+                { "term": { "merchant": "shop" } },
+                { "term": { "order_id": id } },
+            ])
+        );
     }
 
     #[test]

@@ -16,40 +16,40 @@ const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct FoundOrder {
     /// Names it.
-    id: String,
+    pub(super) id: String,
     /// `processing`, `paid` or `cancelled`; more may come.
-    status: String,
+    pub(super) status: String,
     /// Why it was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    pub(super) reason: Option<String>,
     /// Who asked.
-    merchant: String,
+    pub(super) merchant: String,
     /// The account that pays.
     #[schema(value_type = Option<String>)]
-    payer: Option<Value>,
+    pub(super) payer: Option<Value>,
     /// The account that is paid.
     #[schema(value_type = Option<String>)]
-    payee: Option<Value>,
+    pub(super) payee: Option<Value>,
     /// Minor units asked for.
-    amount: i64,
+    pub(super) amount: i64,
     /// ISO 4217.
-    currency: String,
+    pub(super) currency: String,
     /// Minor units that moved.
-    captured: i64,
+    pub(super) captured: i64,
     /// Minor units that moved back.
-    refunded: i64,
+    pub(super) refunded: i64,
     /// Your own name for it.
-    reference: Option<String>,
+    pub(super) reference: Option<String>,
     /// For people.
-    description: Option<String>,
+    pub(super) description: Option<String>,
     /// Grows whenever something of the order changes.
-    version: u64,
+    pub(super) version: u64,
     /// When it was accepted.
     #[schema(format = DateTime)]
-    created_at: String,
+    pub(super) created_at: String,
     /// When it last changed.
     #[schema(format = DateTime)]
-    updated_at: String,
+    pub(super) updated_at: String,
 }
 
 impl FoundOrder {
@@ -132,7 +132,7 @@ pub(crate) struct Page {
     pub(crate) orders: Vec<FoundOrder>,
     /// The sort values of each.
     pub(crate) places: Vec<Vec<Value>>,
-    /// Over the whole filter, by status and currency.
+    /// Over the whole filter, by status and currency; empty where they were not asked for.
     pub(crate) totals: BTreeMap<String, ByCurrency>,
     /// Its name may change from page to page.
     pub(crate) point_in_time: String,
@@ -144,6 +144,7 @@ struct Answer {
     #[serde(default)]
     timed_out: bool,
     hits: Hits,
+    #[serde(default)]
     aggregations: BTreeMap<String, Aggregation>,
 }
 
@@ -198,7 +199,7 @@ struct Number {
     value: f64,
 }
 
-/// Reads the answer to [`super::page_query`].
+/// Reads the answer to [`super::orders_query`].
 pub(crate) fn read_page(answer: Value) -> Result<Page, String> {
     let answer = read(answer)?;
     let mut page = Page {

@@ -1,115 +1,11 @@
 //! Search over an index of the test's own, filled by hand.
 
 use crate::client::Client;
-use crate::stand::{Stand, order, variable, with_stand};
+use crate::search_index::{account, with_index};
+use crate::stand::{order, with_stand};
 use crate::tokens::ALL_SCOPES;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-
-struct Index {
-    http: reqwest::Client,
-    url: String,
-    orders: String,
-    follower: String,
-}
-
-impl Index {
-    async fn make(stand: &Stand) -> Self {
-        let index = Self {
-            http: reqwest::Client::builder().no_proxy().build().unwrap(),
-            url: variable("HOLDFAST_SEARCH_URL"),
-            orders: format!("t-{}-orders-v1", stand.run),
-            follower: format!("t-{}-follower", stand.run),
-        };
-        let (keyword, long) = (json!({ "type": "keyword" }), json!({ "type": "long" }));
-        let time = json!({ "type": "date_nanos" });
-        let alias = format!("t-{}-orders", stand.run);
-        let orders = json!({
-            "settings": { "number_of_shards": 1, "number_of_replicas": 0 },
-            "aliases": { alias: {} },
-            "mappings": { "dynamic": "strict", "properties": {
-                "order_id": keyword, "tenant": keyword, "merchant": keyword, "status": keyword,
-                "reason": keyword, "payer": keyword, "payee": keyword, "amount": long,
-                "captured": long, "refunded": long, "currency": keyword, "reference": keyword,
-                "description": { "type": "text" }, "accepted_at": time, "created_at": time,
-                "updated_at": time, "version": long, "shard": keyword,
-            }},
-        });
-        index.put(&index.orders, &orders).await;
-        index
-    }
-
-    async fn put(&self, path: &str, body: &Value) {
-        let url = format!("{}/{path}", self.url);
-        let answer = self.http.put(url).json(body).send().await.unwrap();
-        assert!(
-            answer.status().is_success(),
-            "{}",
-            answer.text().await.unwrap()
-        );
-    }
-
-    async fn add(&self, number: u32, change: Value) {
-        let id = format!("ord_{number:032x}");
-        let minute = format!(
-            "2026-01-{:02}T10:{:02}:00.000001Z",
-            1 + number / 60,
-            number % 60
-        );
-        let mut document = json!({
-            "order_id": id, "tenant": "demo", "merchant": "shop", "status": "paid",
-            "payer": account(number % 3), "payee": account(9), "amount": 100 + i64::from(number),
-            "captured": 0, "refunded": 0, "currency": "USD", "reference": format!("r-{number}"),
-            "description": "two compact discs", "accepted_at": minute, "created_at": minute,
-            "updated_at": minute, "version": 3, "shard": "orders-0",
-        });
-        for (name, value) in change.as_object().unwrap() {
-            document[name] = value.clone();
-        }
-        self.put(
-            &format!("{}/_doc/{id}?refresh=true", self.orders),
-            &document,
-        )
-        .await;
-    }
-
-    async fn followed(&self, shard: &str, as_of: &str) {
-        let path = format!("{}/_doc/{shard}", self.follower);
-        self.put(&path, &json!({ "as_of": as_of })).await;
-    }
-
-    async fn remove(&self) {
-        for index in [&self.orders, &self.follower] {
-            let deleted = self
-                .http
-                .delete(format!("{}/{index}", self.url))
-                .send()
-                .await;
-            deleted.unwrap();
-        }
-    }
-}
-
-fn account(number: u32) -> String {
-    format!("acct_{number:032x}")
-}
-
-async fn with_index<F: Future<Output = ()>>(
-    test: impl FnOnce(&'static Stand, &'static Index, Client) -> F,
-) {
-    with_stand(async |stand| {
-        let url = stand.start().await;
-        let index: &'static Index = Box::leak(Box::new(Index::make(stand).await));
-        let tested = test(stand, index, stand.shop(&url));
-        let outcome = futures_util::FutureExt::catch_unwind(std::panic::AssertUnwindSafe(tested));
-        let outcome = outcome.await;
-        index.remove().await;
-        if let Err(panic) = outcome {
-            std::panic::resume_unwind(panic);
-        }
-    })
-    .await;
-}
 
 async fn ids(client: &Client, query: &str) -> Vec<String> {
     let answer = client.get(&format!("/v1/search/orders?{query}")).await;
