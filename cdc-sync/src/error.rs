@@ -38,6 +38,12 @@ pub enum Transient {
         /// How long.
         ms: u128,
     },
+    /// A stream has not come to what is committed.
+    #[error("the stream of {label} has not come so far yet")]
+    Behind {
+        /// Which.
+        label: String,
+    },
     /// A question was not answered in time.
     #[error("the server did not answer within {ms} ms")]
     NoAnswer {

@@ -5,13 +5,15 @@ use crate::error::{Definite, Transient};
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
-use crate::lease::{Attempt, Lease, Renewal};
+use crate::lease::{Attempt, Freshness, Lease, Renewal};
 use crate::position::{NEVER, ensure_placeholders};
+use crate::rebuild::Rebuilder;
 use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
 use crate::session::{Claims, Session, definite};
 use crate::settings::Settings;
 use crate::source::Server;
+use crate::targets::Targets;
 use metrics::{counter, gauge};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,27 +39,59 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), FollowerError> {
     let client = SearchClient::new(&settings.search).map_err(FollowerError::Search)?;
-    if !prepare(&client, &settings, &servers, &health, &stop).await? {
+    let patience = Patience {
+        settings: &settings,
+        health: &health,
+        stop: &stop,
+    };
+    let prepare = || async {
+        ensure_indices(&client).await?;
+        ensure_placeholders(&client, &servers).await
+    };
+    if patience.ask(prepare).await?.is_none() {
         return Ok(());
     }
     let pace = settings.follower.lease_pace();
     let mut lease = Lease::new(client.clone(), settings.follower.lease());
     while stand_by(&mut lease, pace, &health, &stop).await? {
-        let acting = stop.child_token();
-        let followed = follow_all(&settings, &client, &servers, &health, &acting);
-        tokio::pin!(followed);
-        let ended = tokio::select! {
-            ended = &mut followed => Some(ended),
-            lost = keep(&mut lease, pace) => lost.map(|()| None)?,
+        let Some(targets) = patience.ask(|| Targets::find(&client)).await? else {
+            break;
         };
-        if let Some(ended) = ended {
+        let acting = stop.child_token();
+        let act = Act {
+            settings: &settings,
+            client: &client,
+            servers: &servers,
+            health: &health,
+            targets: &targets,
+            lease: lease.freshness(),
+            stop: &acting,
+        };
+        let followed = act.follow_all();
+        tokio::pin!(followed);
+        let (ended, kept) = tokio::select! {
+            ended = &mut followed => (Some(ended), Ok(())),
+            kept = keep(&mut lease, pace) => (None, kept),
+        };
+        let ended = match ended {
+            None => {
+                acting.cancel();
+                followed.await.and(kept)
+            }
+            // Who takes over also takes our place at the servers, and that may be noticed first.
+            Some(Err(_)) if lease.renew().await != Ok(Renewal::Held) => Ok(()),
+            Some(ended) => {
+                lease.release().await;
+                return ended;
+            }
+        };
+        if ended.is_err() {
             lease.release().await;
             return ended;
         }
         tracing::warn!("Another follower has taken the lease; this one stands by.");
-        acting.cancel();
-        followed.await?;
     }
+    lease.release().await;
     Ok(())
 }
 
@@ -99,7 +133,8 @@ async fn stand_by(
     Ok(false)
 }
 
-/// Renews the lease until it is lost. While Elasticsearch is away nobody else can take it either.
+/// Renews the lease until it is lost. While Elasticsearch does not answer it may be another's already:
+/// what was begun goes on and changes nothing, and nothing new is begun ([`Freshness`]).
 async fn keep(lease: &mut Lease, pace: Duration) -> Result<(), FollowerError> {
     loop {
         tokio::time::sleep(pace).await;
@@ -111,41 +146,69 @@ async fn keep(lease: &mut Lease, pace: Duration) -> Result<(), FollowerError> {
     }
 }
 
-/// Follows these servers until `stop`, or until none is left that can be followed.
-async fn follow_all(
-    settings: &Arc<Settings>,
-    client: &SearchClient,
-    servers: &[Server],
-    health: &Health,
-    stop: &CancellationToken,
-) -> Result<(), FollowerError> {
-    let (claims, lag) = (Claims::default(), Lag::default());
-    let interval = Duration::from_millis(settings.follower.freshness_interval_ms);
-    let refresher = Refresher::new(client.clone(), interval);
-    let mut streams = JoinSet::new();
-    for server in servers.iter().cloned() {
-        let (settings, client, health) = (settings.clone(), client.clone(), health.clone());
-        let (claims, lag, stop) = (claims.clone(), lag.clone(), stop.clone());
-        let refresher = refresher.clone();
-        lag.as_of(&server.label, NEVER);
-        streams.spawn(async move {
-            let session = Session {
-                server: &server,
-                settings: &settings,
-                client: &client,
-                health: &health,
-                claims: &claims,
-                lag: &lag,
-                refresher: &refresher,
-                stop: &stop,
-            };
-            let ended = supervise(&session).await;
-            (server.label, ended)
-        });
-    }
-    tokio::select! {
-        ended = all_ended(streams, health, stop) => ended,
-        () = lag.tell() => Ok(()),
+/// What the follower that acts works with.
+struct Act<'a> {
+    settings: &'a Arc<Settings>,
+    client: &'a SearchClient,
+    servers: &'a [Server],
+    health: &'a Health,
+    targets: &'a Targets,
+    lease: Freshness,
+    stop: &'a CancellationToken,
+}
+
+impl Act<'_> {
+    /// Follows the servers until `stop`, or until none is left that can be followed.
+    async fn follow_all(&self) -> Result<(), FollowerError> {
+        let Self {
+            settings,
+            client,
+            servers,
+            health,
+            targets,
+            lease,
+            stop,
+        } = self;
+        let (claims, lag) = (Claims::default(), Lag::default());
+        let interval = Duration::from_millis(settings.follower.freshness_interval_ms);
+        let refresher = Refresher::new((*client).clone(), interval);
+        let mut streams = JoinSet::new();
+        for server in servers.iter().cloned() {
+            let (settings, client) = (Arc::clone(settings), (*client).clone());
+            let (health, targets, stop) = ((*health).clone(), (*targets).clone(), (*stop).clone());
+            let (claims, lag) = (claims.clone(), lag.clone());
+            let (refresher, lease) = (refresher.clone(), lease.clone());
+            lag.as_of(&server.label, NEVER);
+            streams.spawn(async move {
+                let session = Session {
+                    server: &server,
+                    settings: &settings,
+                    client: &client,
+                    health: &health,
+                    claims: &claims,
+                    lag: &lag,
+                    lease: &lease,
+                    targets: &targets,
+                    refresher: &refresher,
+                    stop: &stop,
+                };
+                let ended = supervise(&session).await;
+                (server.label, ended)
+            });
+        }
+        let rebuilder = Rebuilder {
+            settings,
+            client,
+            servers,
+            targets,
+            health,
+            stop,
+        };
+        let beside = async { tokio::join!(lag.tell(), rebuilder.run()) };
+        tokio::select! {
+            ended = all_ended(streams, health, stop) => ended,
+            _ = beside => Ok(()),
+        }
     }
 }
 
@@ -179,37 +242,38 @@ fn stopped(ended: Ended, health: &Health) -> Option<String> {
     Some(format!("{label}: {cause}"))
 }
 
-/// Makes the indices and a placeholder for every shard, however long Elasticsearch takes to come up.
-/// `false` when asked to stop before.
-async fn prepare(
-    client: &SearchClient,
-    settings: &Settings,
-    servers: &[Server],
-    health: &Health,
-    stop: &CancellationToken,
-) -> Result<bool, FollowerError> {
-    let mut delays = settings.follower.backoff();
-    let mut told = false;
-    loop {
-        let prepared = async {
-            ensure_indices(client).await?;
-            ensure_placeholders(client, servers).await
-        };
-        let cause = match prepared.await {
-            Ok(()) => return Ok(true),
-            Err(error @ SearchError::Definite(_)) => return Err(FollowerError::Search(error)),
-            Err(SearchError::Transient(cause)) => cause,
-        };
-        if !told {
-            told = true;
-            tracing::warn!(
-                cause,
-                "Elasticsearch is not there yet; the follower waits for it."
-            );
-        }
-        health.search(Err(cause));
-        if !pause(delays.next(), settings, stop).await {
-            return Ok(false);
+/// How Elasticsearch is asked before anything is followed: however long it takes to come up.
+struct Patience<'a> {
+    settings: &'a Settings,
+    health: &'a Health,
+    stop: &'a CancellationToken,
+}
+
+impl Patience<'_> {
+    /// The answer; none when asked to stop before there was one.
+    async fn ask<T, F>(&self, ask: impl Fn() -> F) -> Result<Option<T>, FollowerError>
+    where
+        F: Future<Output = Result<T, SearchError>>,
+    {
+        let mut delays = self.settings.follower.backoff();
+        let mut told = false;
+        loop {
+            let cause = match ask().await {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(error @ SearchError::Definite(_)) => return Err(FollowerError::Search(error)),
+                Err(SearchError::Transient(cause)) => cause,
+            };
+            if !told {
+                told = true;
+                tracing::warn!(
+                    cause,
+                    "Elasticsearch is not there yet; the follower waits for it."
+                );
+            }
+            self.health.search(Err(cause));
+            if !pause(delays.next(), self.settings, self.stop).await {
+                return Ok(None);
+            }
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::search_writer::{Applied, now};
 use crate::session::Session;
 use crate::settings::FollowerSettings;
 use crate::source::Server;
+use crate::targets::Targets;
 use metrics::gauge;
 use mysql_async::Conn;
 use std::time::Duration;
@@ -28,6 +29,7 @@ pub struct Keeper<'a> {
     server: &'a Server,
     settings: &'a FollowerSettings,
     lag: &'a Lag,
+    targets: &'a Targets,
     refresher: &'a Refresher,
     saved: SavedPosition,
     pending: Option<Watermark>,
@@ -48,6 +50,7 @@ impl<'a> Keeper<'a> {
             server: session.server,
             settings: &session.settings.follower,
             lag: session.lag,
+            targets: session.targets,
             refresher: session.refresher,
             saved,
             pending: reached,
@@ -117,6 +120,11 @@ impl<'a> Keeper<'a> {
     async fn write_down(&mut self, applied: &Applied) -> Result<(), SearchError> {
         let mut next = self.saved.clone();
         next.position = applied.position.to_string();
+        let complete = self.targets.complete();
+        // An index that was made anew under the same alias got its documents from this stream alone.
+        if complete.iter().any(|uuid| next.speaks_of(uuid)) {
+            next.index_uuid = complete.join(",");
+        }
         let is_reached = is_reached(self.pending.as_ref(), &applied.position);
         if is_reached {
             self.refresher.refresh_after(applied.documents_at).await?;

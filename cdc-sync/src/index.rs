@@ -18,13 +18,18 @@ pub fn dead_letter_index(settings: &SearchSettings) -> String {
     format!("{}-dead-letter", settings.alias)
 }
 
+/// The alias of the index that is written beside the orders' own while there are two.
+pub fn beside_alias(settings: &SearchSettings) -> String {
+    format!("{}-beside", settings.alias)
+}
+
 /// Makes what is missing, and answers the uuid of the index behind the alias: another uuid than
 /// last time means that the documents are gone, whatever the saved position says.
 pub async fn ensure_indices(client: &SearchClient) -> Result<String, SearchError> {
     let names = client.names();
     let dead_letters = dead_letter_index(names);
     if !alias_exists(client).await? {
-        create(client, &names.index, orders()).await?;
+        create_orders(client, &names.index).await?;
         let actions = json!({ "actions": [
             { "add": { "index": names.index, "alias": names.alias, "is_write_index": true } }
         ]});
@@ -44,7 +49,19 @@ pub async fn ensure_indices(client: &SearchClient) -> Result<String, SearchError
             .json(Method::PUT, &path, Some(&body["mappings"]))
             .await?;
     }
-    Ok(index_behind(client).await?.uuid)
+    let beside = beside_alias(names);
+    if optional_index_behind(client, &beside).await?.is_some() {
+        let path = format!("/{beside}/_mapping");
+        client
+            .json(Method::PUT, &path, Some(&orders()["mappings"]))
+            .await?;
+    }
+    Ok(index_behind(client, &names.alias).await?.uuid)
+}
+
+/// Makes an index of orders as this version wants it.
+pub(crate) async fn create_orders(client: &SearchClient, index: &str) -> Result<(), SearchError> {
+    create(client, index, orders()).await
 }
 
 async fn alias_exists(client: &SearchClient) -> Result<bool, SearchError> {
@@ -70,15 +87,32 @@ async fn create(client: &SearchClient, index: &str, body: Value) -> Result<(), S
     }
 }
 
-/// The index behind the alias.
-pub(crate) struct IndexBehind {
+/// The index behind an alias.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexBehind {
+    /// Such as `orders-v1`.
     pub name: String,
     /// Another one when the index was made anew.
     pub uuid: String,
 }
 
-pub(crate) async fn index_behind(client: &SearchClient) -> Result<IndexBehind, SearchError> {
-    let alias = &client.names().alias;
+/// The index behind an alias that may not be there.
+pub(crate) async fn optional_index_behind(
+    client: &SearchClient,
+    alias: &str,
+) -> Result<Option<IndexBehind>, SearchError> {
+    match index_behind(client, alias).await {
+        Ok(index) => Ok(Some(index)),
+        Err(SearchError::Definite(text)) if text.contains("status 404") => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The one index behind an alias.
+pub(crate) async fn index_behind(
+    client: &SearchClient,
+    alias: &str,
+) -> Result<IndexBehind, SearchError> {
     let path = format!("/{alias}/_settings?filter_path=*.settings.index.uuid");
     let answer = client.json(Method::GET, &path, None).await?;
     let indices = answer.as_object().into_iter().flatten();
@@ -138,7 +172,8 @@ fn positions() -> Value {
         "mappings": { "dynamic": "strict", "properties": {
             "server": keyword, "address": keyword, "shards": keyword, "index_uuid": keyword,
             "position": stored, "as_of": time, "saved_at": time,
-            "holder": keyword, "released": { "type": "boolean" }, "renewed_at": time,
+            "holder": keyword, "process": keyword, "released": { "type": "boolean" }, "renewed_at": time,
+            "rebuild": { "type": "object", "enabled": false },
         }},
     })
 }

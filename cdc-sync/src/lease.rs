@@ -2,16 +2,17 @@
 //!
 //! The lease is a document beside the positions. Whoever holds it writes it again and again; who
 //! stands by watches it, by its own clock alone, and takes it over once it was not written for the
-//! lease's time. Elasticsearch decides between two who try (compare-and-set by sequence number). A
+//! lease's time, or at once where the holder was a process of the same machine that is gone. Elasticsearch decides between two who try (compare-and-set by sequence number). A
 //! holder that was asleep finds out at its next renewal; what it writes until then changes nothing,
 //! because versions decide about documents, and a position that goes back is only read again.
 
+use crate::process_identity;
 use crate::search_client::{SearchClient, SearchError};
 use crate::search_writer::now;
-use reqwest::Method;
+use crate::shared_document::{Found, Ground, find, write};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use tokio::sync::watch;
 
 /// The document's id; no shard is called so.
 const ID: &str = "lease";
@@ -21,24 +22,13 @@ const ID: &str = "lease";
 struct Document {
     /// Names a process: host, process id and a random number.
     holder: String,
+    /// Which process that is, for others on its machine.
+    #[serde(default)]
+    process: Option<String>,
     /// Whether the holder has given it up.
     released: bool,
     /// By the holder's clock; for people.
     renewed_at: String,
-}
-
-/// One state of the document: the compare-and-set's ground.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
-    seq_no: u64,
-    primary_term: u64,
-}
-
-/// The document as it was found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Found {
-    place: Place,
-    document: Document,
 }
 
 /// One follower's hand on the lease.
@@ -47,8 +37,34 @@ pub struct Lease {
     client: SearchClient,
     holder: String,
     length: Duration,
-    held: Option<Place>,
-    seen: Option<(Place, Instant)>,
+    held: Option<Ground>,
+    freshness: Freshness,
+    seen: Option<(Ground, Instant)>,
+}
+
+/// How lately the lease was renewed, by this process's own clock: after its time somebody else may hold
+/// it, and nothing new is begun by it.
+#[derive(Debug, Clone)]
+pub struct Freshness {
+    length: Duration,
+    renewed: watch::Sender<Option<Instant>>,
+}
+
+impl Freshness {
+    fn of(length: Duration) -> Self {
+        Self {
+            length,
+            renewed: watch::Sender::new(None),
+        }
+    }
+
+    /// Waits until the lease is held for certain.
+    pub async fn fresh(&self) {
+        let mut renewed = self.renewed.subscribe();
+        let is_fresh = |at: &Option<Instant>| at.is_some_and(|at| at.elapsed() < self.length);
+        // The sender is ours, so it is not gone.
+        let _ = renewed.wait_for(is_fresh).await;
+    }
 }
 
 /// What an attempt to take the lease came to.
@@ -83,22 +99,30 @@ impl Lease {
             holder,
             length,
             held: None,
+            freshness: Freshness::of(length),
             seen: None,
         }
     }
 
-    /// Takes the lease if it is free: never held, given up, this one's own, or not written for its
-    /// time while this one watched.
+    /// Takes the lease if it is free: never held, given up, this one's own, of a process that is gone,
+    /// or not written for its time while this one watched.
     pub async fn try_take(&mut self) -> Result<Attempt, SearchError> {
-        let found = self.find().await?;
+        let found = self.find().await;
+        if found.is_err() {
+            // Of what was not seen nobody knows whether it was renewed.
+            self.seen = None;
+        }
+        let found = found?;
         let ground = match &found {
             None => None,
-            Some(found) if self.may_take(found, Instant::now()) => Some(found.place),
+            Some(found) if self.may_take(found, Instant::now()) => Some(found.ground),
             Some(found) => return Ok(Attempt::HeldBy(found.document.holder.clone())),
         };
+        let asked = Instant::now();
         match self.write(ground, false).await? {
-            Some(place) => {
-                self.held = Some(place);
+            Some(ground) => {
+                self.held = Some(ground);
+                self.freshness.renewed.send_replace(Some(asked));
                 Ok(Attempt::Held)
             }
             None => Ok(Attempt::HeldBy("somebody who was quicker".to_owned())),
@@ -110,100 +134,87 @@ impl Lease {
         let Some(held) = self.held else {
             return Ok(Renewal::Lost);
         };
-        self.held = self.write(Some(held), false).await?;
-        if self.held.is_some() {
-            return Ok(Renewal::Held);
-        }
-        // A renewal whose answer was lost looks like somebody else's.
-        self.held = self.find().await?.and_then(|found| self.own(&found));
-        Ok(match self.held {
+        let asked = Instant::now();
+        self.held = match self.write(Some(held), false).await? {
+            Some(ground) => Some(ground),
+            // A renewal whose answer was lost looks like somebody else's.
+            None => self.find().await?.and_then(|found| self.own(&found)),
+        };
+        let renewed = self.held.map(|_| asked);
+        self.freshness.renewed.send_replace(renewed);
+        Ok(match renewed {
             Some(_) => Renewal::Held,
             None => Renewal::Lost,
         })
     }
 
+    /// How lately it was renewed.
+    pub fn freshness(&self) -> Freshness {
+        self.freshness.clone()
+    }
+
     /// Gives it up, so that another need not wait. Where that fails, its time runs out.
     pub async fn release(&mut self) {
-        if let Some(held) = self.held.take()
-            && let Err(error) = self.write(Some(held), true).await
-        {
+        if let Err(error) = self.try_release().await {
             tracing::debug!(%error, "The lease was not given up; it runs out.");
         }
     }
 
-    fn own(&self, found: &Found) -> Option<Place> {
-        let is_own = found.document.holder == self.holder && !found.document.released;
-        is_own.then_some(found.place)
+    async fn try_release(&mut self) -> Result<(), SearchError> {
+        let Some(held) = self.held.take() else {
+            return Ok(());
+        };
+        if self.write(Some(held), true).await?.is_none()
+            && let Some(found) = self.find().await?
+            && let Some(own) = self.own(&found)
+        {
+            // The last renewal was cut off before its answer.
+            self.write(Some(own), true).await?;
+        }
+        Ok(())
     }
 
-    fn may_take(&mut self, found: &Found, now: Instant) -> bool {
-        if found.document.released || found.document.holder == self.holder {
+    fn own(&self, found: &Found<Document>) -> Option<Ground> {
+        let is_own = found.document.holder == self.holder && !found.document.released;
+        is_own.then_some(found.ground)
+    }
+
+    fn may_take(&mut self, found: &Found<Document>, now: Instant) -> bool {
+        let Document {
+            holder,
+            process,
+            released,
+            ..
+        } = &found.document;
+        let is_gone = process.as_deref().is_some_and(process_identity::is_gone);
+        if *released || *holder == self.holder || is_gone {
             return true;
         }
         match self.seen {
-            Some((place, since)) if place == found.place => now - since >= self.length,
+            Some((ground, since)) if ground == found.ground => now - since >= self.length,
             Some(_) | None => {
-                self.seen = Some((found.place, now));
+                self.seen = Some((found.ground, now));
                 false
             }
         }
     }
 
-    async fn find(&self) -> Result<Option<Found>, SearchError> {
-        let answer = match self.client.json(Method::GET, &self.path(), None).await {
-            Ok(answer) => answer,
-            Err(SearchError::Definite(text)) if text.contains("status 404") => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let document = serde_json::from_value(answer["_source"].clone());
-        let place = place_of(&answer);
-        match (document, place) {
-            (Ok(document), Some(place)) => Ok(Some(Found { place, document })),
-            (Ok(_) | Err(_), _) => Err(SearchError::Definite(format!(
-                "the lease cannot be read: {answer}"
-            ))),
-        }
+    async fn find(&self) -> Result<Option<Found<Document>>, SearchError> {
+        find(&self.client, ID).await
     }
 
     /// Writes the document where it still is as at `ground`; `None` where it is not.
     async fn write(
         &self,
-        ground: Option<Place>,
+        ground: Option<Ground>,
         released: bool,
-    ) -> Result<Option<Place>, SearchError> {
-        let path = match ground {
-            Some(Place {
-                seq_no,
-                primary_term,
-            }) => format!(
-                "{}?if_seq_no={seq_no}&if_primary_term={primary_term}",
-                self.path()
-            ),
-            None => format!("{}?op_type=create", self.path()),
-        };
-        let document = json!(Document {
+    ) -> Result<Option<Ground>, SearchError> {
+        let document = Document {
             holder: self.holder.clone(),
+            process: process_identity::own(),
             released,
             renewed_at: now(),
-        });
-        let written = self.client.json(Method::PUT, &path, Some(&document));
-        match written.await {
-            Ok(answer) => place_of(&answer).map(Some).ok_or_else(|| {
-                SearchError::Definite(format!("the lease was written, but how? {answer}"))
-            }),
-            Err(SearchError::Definite(text)) if text.contains("status 409") => Ok(None),
-            Err(error) => Err(error),
-        }
+        };
+        write(&self.client, ID, ground, &document).await
     }
-
-    fn path(&self) -> String {
-        format!("/{}/_doc/{ID}", self.client.names().follower_index)
-    }
-}
-
-fn place_of(answer: &Value) -> Option<Place> {
-    Some(Place {
-        seq_no: answer["_seq_no"].as_u64()?,
-        primary_term: answer["_primary_term"].as_u64()?,
-    })
 }

@@ -28,14 +28,22 @@ pub struct SavedPosition {
     pub address: String,
     /// The order shards it holds.
     pub shards: Vec<String>,
-    /// The index the documents went to.
+    /// The indices the documents went to, by their uuids, joined by commas: two while there is another
+    /// beside the orders' own.
     pub index_uuid: String,
-    /// Every transaction whose documents are in that index, as MySQL writes GTID sets.
+    /// Every transaction whose documents are in each of them, as MySQL writes GTID sets.
     pub position: String,
     /// What was committed before this instant of the server's clock is found by a search.
     pub as_of: String,
     /// When this was written.
     pub saved_at: String,
+}
+
+impl SavedPosition {
+    /// Whether the index of this uuid is one of those that the position is of.
+    pub fn speaks_of(&self, index_uuid: &str) -> bool {
+        self.index_uuid.split(',').any(|uuid| uuid == index_uuid)
+    }
 }
 
 #[derive(Deserialize)]
@@ -151,7 +159,7 @@ pub fn start(saved: &[Option<SavedPosition>], index_uuid: &str) -> Start {
     let Some(oldest) = saved.iter().min_by_key(|saved| &saved.as_of) else {
         return snapshot("no position is saved for this server");
     };
-    if saved.iter().any(|saved| saved.index_uuid != index_uuid) {
+    if !saved.iter().all(|saved| saved.speaks_of(index_uuid)) {
         return snapshot("the index is not the one that the saved position speaks of");
     }
     if saved.iter().any(|saved| saved.position != oldest.position) {
@@ -204,6 +212,18 @@ mod tests {
             };
             assert_eq!(start(&saved, "i1"), expected);
         }
+    }
+
+    #[test]
+    fn a_position_of_two_indices_is_resumed_in_either() {
+        let mut of_two = saved(&format!("{UUID}:1-9"));
+        of_two.index_uuid = "i1,i2".into();
+        for index in ["i1", "i2"] {
+            let start = start(&[Some(of_two.clone())], index);
+            assert!(matches!(start, Start::Resume { .. }), "{start:?}");
+        }
+        let start = start(&[Some(of_two)], "i");
+        assert!(matches!(start, Start::Snapshot { .. }), "{start:?}");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Writes batches to the index, one bulk in flight, and says what is acknowledged.
+//! Writes batches to the index, one bulk in flight, and says what is acknowledged. While there is an
+//! index beside the orders' own, every batch goes to both.
 //!
 //! A batch is done when every document of it is written, known to be older than what is there, or
 //! kept as a dead letter. Until then it is tried again, for as long as Elasticsearch is away; nothing
@@ -10,9 +11,10 @@ use crate::document::Document;
 use crate::error::{Definite, FollowError};
 use crate::gtid_set::GtidSet;
 use crate::health::Health;
-use crate::index::dead_letter_index;
+use crate::index::{beside_alias, dead_letter_index};
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::FollowerSettings;
+use crate::targets::Targets;
 use metrics::{counter, histogram};
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, watch};
@@ -36,11 +38,12 @@ impl Applied {
     }
 }
 
-/// Writes to one index on behalf of one stream.
+/// Writes documents on behalf of one stream.
 pub struct SearchWriter {
     client: SearchClient,
     settings: FollowerSettings,
     health: Health,
+    targets: Targets,
     label: String,
 }
 
@@ -58,12 +61,14 @@ impl SearchWriter {
         client: SearchClient,
         settings: FollowerSettings,
         health: Health,
+        targets: Targets,
         label: String,
     ) -> Self {
         Self {
             client,
             settings,
             health,
+            targets,
             label,
         }
     }
@@ -77,27 +82,63 @@ impl SearchWriter {
         while let Some(batch) = batches.recv().await {
             let (documents, dead_letters, transactions) = batch.into_parts();
             let has_documents = !documents.is_empty();
-            self.write(documents, dead_letters).await?;
+            self.write_everywhere(documents, dead_letters).await?;
             applied.send_modify(|applied| {
                 applied.position.merge(&transactions);
                 if has_documents {
                     applied.documents_at = Instant::now();
                 }
+                self.targets.has_applied(&self.label, &applied.position);
             });
         }
         Ok(())
     }
 
-    /// Writes all of it, however long that takes.
-    async fn write(
+    async fn write_everywhere(
         &self,
+        documents: Vec<Document>,
+        dead_letters: Vec<DeadLetter>,
+    ) -> Result<(), FollowError> {
+        let is_two = self.targets.writing().await;
+        let names = self.client.names();
+        if !*is_two {
+            return self.write(&names.alias, documents, dead_letters).await;
+        }
+        let own = documents.clone();
+        let (written, ()) = tokio::join!(
+            self.write(&names.alias, own, dead_letters),
+            self.write_beside(documents),
+        );
+        written
+    }
+
+    /// Writes to the index beside, until that is written off: it never holds up the one in use longer
+    /// than it takes to write down that it is given up.
+    async fn write_beside(&self, documents: Vec<Document>) {
+        let written_off = self.targets.written_off();
+        let beside = beside_alias(self.client.names());
+        tokio::select! {
+            written = self.write(&beside, documents, Vec::new()) => {
+                if let Err(error) = written {
+                    self.targets.beside_fails(error.to_string());
+                    written_off.cancelled().await;
+                }
+            }
+            () = written_off.cancelled() => {}
+        }
+    }
+
+    /// Writes all of it to what this alias names, however long that takes.
+    pub async fn write(
+        &self,
+        alias: &str,
         mut documents: Vec<Document>,
         dead_letters: Vec<DeadLetter>,
     ) -> Result<(), FollowError> {
         let mut trouble = Trouble::new(self);
         self.keep(dead_letters, &mut trouble).await?;
         while !documents.is_empty() {
-            let rest = self.attempt(documents).await?;
+            let rest = self.attempt(alias, documents).await?;
             self.keep(rest.rejected, &mut trouble).await?;
             documents = rest.again;
             if documents.is_empty() {
@@ -109,8 +150,7 @@ impl SearchWriter {
         Ok(())
     }
 
-    async fn attempt(&self, documents: Vec<Document>) -> Result<Rest, FollowError> {
-        let alias = &self.client.names().alias;
+    async fn attempt(&self, alias: &str, documents: Vec<Document>) -> Result<Rest, FollowError> {
         let body = bulk::encode(&documents).map_err(|e| Definite::Search(e.to_string()))?;
         let started = Instant::now();
         let answer = self.client.bulk(&bulk::path(alias), body).await;

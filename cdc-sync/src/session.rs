@@ -8,6 +8,7 @@ use crate::gtid_set::GtidSet;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
+use crate::lease::Freshness;
 use crate::position::{NEVER, SavedPosition, Start, load, start};
 use crate::preflight::{PositionState, PreflightError};
 use crate::refresher::Refresher;
@@ -17,6 +18,7 @@ use crate::search_writer::{Applied, SearchWriter, now};
 use crate::settings::Settings;
 use crate::snapshot;
 use crate::source::Server;
+use crate::targets::Targets;
 use mysql_async::Conn;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +61,10 @@ pub struct Session<'a> {
     pub claims: &'a Claims,
     /// Where it says how fresh search is.
     pub lag: &'a Lag,
+    /// What it may act by.
+    pub lease: &'a Freshness,
+    /// Where documents go.
+    pub targets: &'a Targets,
     /// What makes documents found, for all streams.
     pub refresher: &'a Refresher,
     /// Asks it to stop.
@@ -87,6 +93,7 @@ impl Session<'_> {
     }
 
     async fn follow(&self) -> Result<(), FollowError> {
+        self.lease.fresh().await;
         let mut conn = self.server.connect().await?;
         let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
         let (saved, start) = within(timeout, self.begin(&mut conn)).await?;
@@ -206,6 +213,8 @@ impl Session<'_> {
         let opening = open_stream(self.server, follower, &beginning.position);
         let mut stream = within(timeout, opening).await?;
         let (sender, receiver) = mpsc::channel(1);
+        let label = &self.server.label;
+        self.targets.has_applied(label, &beginning.position);
         let (applied_by, applied) = watch::channel(Applied::at(beginning.position));
         let keeper = Keeper::new(self, beginning.saved, beginning.reached, conn);
         let writer = self.writer();
@@ -238,6 +247,7 @@ impl Session<'_> {
             self.client.clone(),
             self.settings.follower.clone(),
             self.health.clone(),
+            self.targets.clone(),
             self.server.label.clone(),
         )
     }

@@ -75,6 +75,7 @@ pub struct FollowerSettings {
     pub bulk_linger_ms: u64,
     pub freshness_interval_ms: u64,
     pub snapshot_rows_max: u32,
+    pub snapshot_rows_per_second_max: u64,
     pub stall_after_ms: u64,
     pub stop_timeout_ms: u64,
     pub lease_ms: u64,

@@ -27,48 +27,137 @@ pub async fn copy(
     settings: &FollowerSettings,
     batches: mpsc::Sender<Batch>,
 ) -> Result<u64, FollowError> {
-    let mut conn = server.connect().await?;
-    conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        .await?;
     let mut total = 0;
     for shard in &server.shards {
-        total += copy_shard(&mut conn, server, shard, settings, &batches).await?;
+        total += copy_shard(server, shard, settings, &batches).await?;
     }
     Ok(total)
 }
 
 async fn copy_shard(
-    conn: &mut Conn,
     server: &Server,
     shard: &Shard,
     settings: &FollowerSettings,
     batches: &mpsc::Sender<Batch>,
 ) -> Result<u64, FollowError> {
-    let sql = chunk_statement(shard);
-    let timeout = Duration::from_millis(settings.answer_timeout_ms);
-    let layout = Layout::of_names(COLUMNS.iter().map(|name| name.as_bytes()));
-    let (mut after, mut rows, mut told) = (0_u64, 0_u64, Instant::now());
-    loop {
-        let asked = conn.exec(&sql, (after, settings.snapshot_rows_max));
-        let chunk: Vec<Row> = within(timeout, asked).await?;
-        let Some(last) = chunk.last() else {
-            return Ok(rows);
-        };
-        after = last.get(COLUMNS.len()).unwrap_or(u64::MAX);
-        rows += chunk.len() as u64;
-        counter!("follower_snapshot_rows_total", "stream" => server.label.clone())
-            .increment(chunk.len() as u64);
-        if batches
-            .send(to_batch(chunk, &layout, shard)?)
-            .await
-            .is_err()
-        {
+    let mut chunks = Chunks::open(server, shard, settings, 0).await?;
+    let (mut rows, mut told) = (0_u64, Instant::now());
+    while let Some(chunk) = chunks.next().await? {
+        rows += chunk.rows;
+        if batches.send(chunk.batch).await.is_err() {
             // The writer is gone only when it has failed, which is told there.
             return Ok(rows);
         }
         if told.elapsed() >= PROGRESS_EVERY {
             told = Instant::now();
             tracing::info!(shard = %shard.name, rows, "The snapshot goes on.");
+        }
+    }
+    Ok(rows)
+}
+
+/// The rows of one shard in the order of their `seq`, a chunk at a time.
+pub struct Chunks<'a> {
+    conn: Conn,
+    shard: &'a Shard,
+    settings: &'a FollowerSettings,
+    label: &'a str,
+    layout: Layout,
+    after: u64,
+    pace: Pace,
+}
+
+/// Some rows of one shard.
+pub struct Chunk {
+    /// Their documents.
+    pub batch: Batch,
+    /// How many they are.
+    pub rows: u64,
+    /// The last one's `seq`.
+    pub last: u64,
+}
+
+impl<'a> Chunks<'a> {
+    /// The rows after this `seq`.
+    pub async fn open(
+        server: &'a Server,
+        shard: &'a Shard,
+        settings: &'a FollowerSettings,
+        after: u64,
+    ) -> Result<Self, FollowError> {
+        let mut conn = server.connect().await?;
+        conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            .await?;
+        Ok(Self {
+            conn,
+            shard,
+            settings,
+            label: &server.label,
+            layout: Layout::of_names(COLUMNS.iter().map(|name| name.as_bytes())),
+            after,
+            pace: Pace::new(settings.snapshot_rows_per_second_max),
+        })
+    }
+
+    /// The next ones; none at the end.
+    pub async fn next(&mut self) -> Result<Option<Chunk>, FollowError> {
+        let sql = chunk_statement(self.shard);
+        let timeout = Duration::from_millis(self.settings.answer_timeout_ms);
+        let bounds = (self.after, self.settings.snapshot_rows_max);
+        let rows: Vec<Row> = within(timeout, self.conn.exec(sql, bounds)).await?;
+        let Some(last) = rows.last() else {
+            return Ok(None);
+        };
+        self.after = last.get(COLUMNS.len()).unwrap_or(u64::MAX);
+        let count = rows.len() as u64;
+        counter!("follower_snapshot_rows_total", "stream" => self.label.to_owned())
+            .increment(count);
+        self.pace.keep(count).await;
+        Ok(Some(Chunk {
+            batch: to_batch(rows, &self.layout, self.shard)?,
+            rows: count,
+            last: self.after,
+        }))
+    }
+
+    /// The last `seq` of the shard as it is now; 0 without rows.
+    pub async fn last(&mut self) -> Result<u64, FollowError> {
+        let timeout = Duration::from_millis(self.settings.answer_timeout_ms);
+        let schema = quoted(&self.shard.schema);
+        let sql = format!("SELECT COALESCE(MAX(seq), 0) FROM {schema}.orders");
+        let last = within(timeout, self.conn.query_first::<u64, _>(sql)).await?;
+        Ok(last.unwrap_or_default())
+    }
+}
+
+/// Reads no faster than it may, so that a snapshot leaves the stores room for orders.
+struct Pace {
+    rows_per_second_max: u64,
+    began: Instant,
+    rows: u64,
+}
+
+impl Pace {
+    /// 0 is as fast as it goes.
+    fn new(rows_per_second_max: u64) -> Self {
+        Self {
+            rows_per_second_max,
+            began: Instant::now(),
+            rows: 0,
+        }
+    }
+
+    async fn keep(&mut self, rows: u64) {
+        self.rows += rows;
+        let due = self.due();
+        tokio::time::sleep_until((self.began + due).into()).await;
+    }
+
+    /// After how long so many rows may have been read.
+    fn due(&self) -> Duration {
+        match self.rows_per_second_max {
+            0 => Duration::ZERO,
+            most => Duration::from_secs_f64(self.rows as f64 / most as f64),
         }
     }
 }
@@ -92,4 +181,18 @@ fn to_batch(chunk: Vec<Row>, layout: &Layout, shard: &Shard) -> Result<Batch, Fo
         add_row(&mut batch, row, &name);
     }
     Ok(batch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_snapshot_keeps_its_pace_and_without_one_it_does_not_wait() {
+        let mut pace = Pace::new(500);
+        pace.rows = 1_250;
+        assert_eq!(pace.due(), Duration::from_millis(2_500));
+        pace.rows_per_second_max = 0;
+        assert_eq!(pace.due(), Duration::ZERO);
+    }
 }

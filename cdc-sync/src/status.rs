@@ -7,6 +7,7 @@ use crate::examine::watermark;
 use crate::gtid_set::GtidSet;
 use crate::index::{dead_letter_index, index_behind};
 use crate::position::{NEVER, SavedPosition, load};
+use crate::rebuild::record::{self, Phase, Rebuild};
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::{FollowerSettings, StoresSettings};
 use crate::source::{Server, ShardUrlError, servers};
@@ -25,6 +26,8 @@ pub struct SearchStatus {
     pub documents: u64,
     /// Changes that could not become documents, as of the last refresh.
     pub dead_letters: u64,
+    /// How the last rebuild stands, while there is an index beside or one is wanted.
+    pub rebuild: Option<Rebuild>,
     /// Each order shard, in order.
     pub shards: Vec<ShardStatus>,
 }
@@ -73,22 +76,25 @@ pub async fn read(
     search: &SearchSettings,
 ) -> Result<SearchStatus, StatusError> {
     let client = SearchClient::new(search)?;
-    let index = index_behind(&client).await?;
+    let index = index_behind(&client, &search.alias).await?;
     let mut shards = Vec::new();
     for server in servers(stores, follower).await? {
         let names: Vec<String> = server.shards.iter().map(|s| s.name.to_string()).collect();
         let saved = load(&client, &names).await?.into_iter();
         // What is saved of another index says nothing of this one.
-        let saved = saved.map(|saved| saved.filter(|saved| saved.index_uuid == index.uuid));
+        let saved = saved.map(|saved| saved.filter(|saved| saved.speaks_of(&index.uuid)));
         let executed = executed(&server, follower).await;
         let saved = names.into_iter().zip(saved);
         shards.extend(saved.map(|(shard, saved)| status(shard, &server.address, saved, &executed)));
     }
+    let rebuild = record::load(&client).await?;
+    let rebuild = rebuild.map(|found| found.document);
     shards.sort_by(|one, other| one.shard.cmp(&other.shard));
     Ok(SearchStatus {
         index: index.name,
         documents: count(&client, &search.alias).await?,
         dead_letters: count(&client, &dead_letter_index(search)).await?,
+        rebuild: rebuild.filter(|rebuild| rebuild.phase != Phase::Done),
         shards,
     })
 }

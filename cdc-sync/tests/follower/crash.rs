@@ -48,7 +48,7 @@ async fn a_process_killed_under_load_goes_on_where_it_was() {
 }
 
 /// The real binary with this world's settings.
-fn spawn(world: &World) -> Child {
+pub fn spawn(world: &World) -> Child {
     let settings = &world.settings;
     Command::new(env!("CARGO_BIN_EXE_cdc-sync"))
         .env(

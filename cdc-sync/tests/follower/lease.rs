@@ -1,9 +1,11 @@
 //! Of several followers of one index one acts, and another takes over.
 
+use crate::crash::spawn;
 use crate::world::{World, eventually};
 use cdc_sync::index::ensure_indices;
 use cdc_sync::lease::{Attempt, Lease, Renewal};
 use cdc_sync::search_client::SearchClient;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 const LENGTH: Duration = Duration::from_millis(600);
@@ -69,7 +71,7 @@ async fn of_two_who_try_at_once_one_gets_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_followers_one_acts_and_when_it_dies_the_other_takes_over_within_10_s() {
     World::run(async |world| {
-        world.settings.follower.lease_ms = 6_000;
+        world.settings.follower.lease_ms = 5_000;
         let first = world.follow().await;
         first.acts().await;
         let second = world.follow().await;
@@ -112,4 +114,55 @@ async fn a_follower_that_stops_in_order_hands_over_at_once() {
         second.stop().await;
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_follower_that_is_started_again_on_its_machine_need_not_wait() {
+    World::run(async |world| {
+        world.settings.follower.lease_ms = 600_000;
+        let mut killed = spawn(world);
+        world.shards[0].accept(3).await;
+        world.agree().await;
+        killed.kill().unwrap();
+        killed.wait().unwrap();
+        let mut again = spawn(world);
+        world.shards[1].accept(3).await;
+        world.agree().await;
+        again.kill().unwrap();
+        again.wait().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_was_asleep_stands_by_when_it_wakes() {
+    World::run(async |world| {
+        world.settings.follower.lease_ms = 5_000;
+        let mut sleeper = spawn(world);
+        world.shards[0].accept(3).await;
+        world.agree().await;
+        signal(&sleeper, "STOP");
+        let mut other = spawn(world);
+        world.shards[1].accept(3).await;
+        world.agree().await;
+        signal(&sleeper, "CONT");
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert!(sleeper.try_wait().unwrap().is_none(), "it ended");
+        assert!(other.try_wait().unwrap().is_none(), "the other one ended");
+        world.shards[0].accept(3).await;
+        world.agree().await;
+        other.kill().unwrap();
+        other.wait().unwrap();
+        world.shards[1].accept(3).await;
+        world.agree().await;
+        sleeper.kill().unwrap();
+        sleeper.wait().unwrap();
+    })
+    .await;
+}
+
+fn signal(process: &Child, name: &str) {
+    let pid = process.id().to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status();
+    assert!(sent.unwrap().success());
 }

@@ -8,6 +8,7 @@ mod live;
 mod orders;
 mod own_server;
 mod proxy;
+mod rebuild;
 mod refresher;
 mod refusal;
 mod search;

@@ -1,6 +1,6 @@
 //! What a test asks Elasticsearch.
 
-use cdc_sync::search_client::SearchClient;
+use cdc_sync::search_client::{SearchClient, SearchError};
 use domain::OrderId;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -57,10 +57,15 @@ impl Search {
                 body["search_after"] = after;
             }
             let path = format!("/{}/_search", self.names().alias);
-            let answer = self
-                .ask(Method::POST, &path, Some(body))
-                .await
-                .unwrap_or_default();
+            let answer = self.client.json(Method::POST, &path, Some(&body)).await;
+            let answer = match answer {
+                Ok(answer) => answer,
+                // No follower has made it yet.
+                Err(SearchError::Definite(text)) if text.contains("index_not_found") => {
+                    return found;
+                }
+                Err(error) => panic!("{error}"),
+            };
             let hits = answer["hits"]["hits"]
                 .as_array()
                 .cloned()

@@ -1,11 +1,14 @@
-//! `holdfast search`: how the index of orders stands.
+//! `holdfast search`: how the index of orders stands, and making it anew.
 
+pub mod rebuild;
 mod screen;
 
 use crate::settings::Settings;
+use cdc_sync::search_client::SearchClient;
 use cdc_sync::settings::{DEFAULT_TOML, Settings as FollowerDefaults, StoresSettings, Tls};
 use cdc_sync::status::{SearchStatus, read};
 use chrono::{TimeDelta, Utc};
+use rebuild::RebuildArgs;
 use screen::Screen;
 use service::settings::UrlList;
 use std::process::ExitCode;
@@ -18,6 +21,13 @@ pub enum SearchCommand {
     /// Tell how fresh search is, shard by shard; exit 1 when one is far behind or its server does not
     /// answer, 2 when it cannot be told.
     Status(StatusArgs),
+    /// Make the index anew beside the one in use, and let searches go over to it in one step; exit 1
+    /// when the two differ, 2 when it cannot be done.
+    Rebuild(RebuildArgs),
+    /// Let searches go back to the index they used before the last rebuild, or forward again.
+    SwitchBack,
+    /// Remove the index beside: the one used before, or a new one that is not in use.
+    Discard,
 }
 
 /// How to tell it.
@@ -33,10 +43,19 @@ pub struct StatusArgs {
 
 /// Does it.
 pub async fn run(settings: &Settings, command: &SearchCommand) -> anyhow::Result<ExitCode> {
-    let SearchCommand::Status(args) = command;
     if settings.search_off {
         anyhow::bail!("search is off on MariaDB");
     }
+    let client = SearchClient::new(&settings.search)?;
+    match command {
+        SearchCommand::Status(args) => status(settings, args).await,
+        SearchCommand::Rebuild(args) => rebuild::rebuild(&client, args).await,
+        SearchCommand::SwitchBack => rebuild::switch_back(&client).await,
+        SearchCommand::Discard => rebuild::discard(&client).await,
+    }
+}
+
+async fn status(settings: &Settings, args: &StatusArgs) -> anyhow::Result<ExitCode> {
     let defaults: FollowerDefaults = toml::from_str(DEFAULT_TOML)?;
     let status = read(
         &order_shards(settings),

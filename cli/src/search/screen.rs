@@ -1,5 +1,6 @@
 //! The status of search on one screen: pure.
 
+use super::rebuild::progress;
 use cdc_sync::status::{SearchStatus, ShardStatus};
 use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
@@ -44,12 +45,17 @@ impl fmt::Display for Screen<'_> {
             index,
             documents,
             dead_letters,
+            rebuild,
             shards,
         } = self.status;
         writeln!(
             f,
-            "{index}: {documents} documents, {dead_letters} dead letters\n"
+            "{index}: {documents} documents, {dead_letters} dead letters"
         )?;
+        if let Some(rebuild) = rebuild {
+            writeln!(f, "{}", progress(rebuild))?;
+        }
+        writeln!(f)?;
         let (shard, server, as_of, behind) = ("shard", "server", "as of", "behind");
         writeln!(
             f,
@@ -78,6 +84,7 @@ mod tests {
             index: "orders-v1".into(),
             documents: 3,
             dead_letters: 1,
+            rebuild: None,
             shards: vec![
                 ShardStatus {
                     as_of: Some(at("2026-11-21T09:05:07Z")),
