@@ -28,6 +28,7 @@ pub mod preflight;
 pub mod process_identity;
 pub mod rebuild;
 pub mod refresher;
+pub mod repair;
 pub mod replication;
 pub mod rows;
 pub mod search_client;

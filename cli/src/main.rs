@@ -10,9 +10,11 @@ mod find;
 mod kafka_log;
 mod open_orders;
 mod partition;
+mod reconcile;
 mod redrive;
 mod search;
 mod search_index;
+mod search_ranges;
 mod settings;
 mod setup;
 mod stuck;
@@ -43,6 +45,9 @@ enum Command {
     Token(token::TokenArgs),
     /// Check the invariants on the live stores; exit 1 on a breach, 2 when they cannot be checked.
     Verify(verify::VerifyArgs),
+    /// Compare orders, ledger and search with each other, as fast as they can be read; exit 1 when they
+    /// differ, 2 when that cannot be told.
+    Reconcile(reconcile::ReconcileArgs),
     /// Tell where an order is and why; exit 1 when nobody knows it, 2 when that cannot be told.
     Find(find::FindArgs),
     /// List open orders that are stuck or overdue, with what would unstick them; exit 1 when there
@@ -77,6 +82,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Migrate(args) => setup::migrate(&settings()?, &args).await?,
         Command::Token(args) => token::run(&environment, &args)?,
         Command::Verify(args) => return verify::run(&settings()?, &args).await,
+        Command::Reconcile(args) => return reconcile::run(&settings()?, &args).await,
         Command::Find(args) => return find::run(&settings()?, &args).await,
         Command::Stuck(args) => return stuck::run(&settings()?, &args).await,
         Command::Redrive(args) => return redrive::run(&settings()?, &args).await,

@@ -22,6 +22,7 @@ mod order_store;
 mod orders;
 mod payment_order;
 mod postings;
+pub mod reconcile;
 mod routing;
 mod session;
 mod settings;

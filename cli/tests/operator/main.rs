@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
 mod consumer;
+mod follower;
 mod letters;
 mod payments;
+mod reconcile;
 mod stuck;
 mod world;

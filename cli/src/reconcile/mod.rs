@@ -1,0 +1,141 @@
+//! `holdfast reconcile`: orders, ledger and search say the same of every order.
+//!
+//! Every table and the index are read once and added up by ranges of ids, each side with a checksum of
+//! what the other must say ([`scan`]). Only ranges whose sums differ are looked into ([`narrow`]), down
+//! to single orders, and these are looked at twice, because stores are never read at one instant
+//! ([`search_judge`], [`ledger_judge`]). `verify` asks for more rules and takes longer: what this one
+//! reads grows with the stores, what it keeps does not.
+
+mod checksum;
+mod difference;
+mod findings;
+mod ledger_judge;
+mod ledger_pair;
+mod moment;
+mod narrow;
+mod progress;
+mod repair;
+mod row;
+mod scan;
+mod search_judge;
+mod search_pair;
+mod since;
+
+use crate::search_index::SearchIndex;
+use crate::search_ranges::SearchRanges;
+use crate::settings::Settings;
+use anyhow::{Context, bail};
+use findings::Findings;
+use moment::Moment;
+use narrow::Side;
+use progress::Progress;
+use since::Since;
+use std::cell::Cell;
+use std::process::ExitCode;
+use std::time::Instant;
+use store::Stores;
+
+/// What to compare, and what to do about it.
+#[derive(Debug, clap::Args)]
+pub struct ReconcileArgs {
+    /// Only orders made from then on: a time such as 2026-11-21T09:00:00Z, or a span such as 24h.
+    #[arg(long, value_name = "TIME", value_parser = since::parse)]
+    since: Option<Since>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Write to search what the orders say, and delete its documents that have no order. Money is
+    /// never repaired.
+    #[arg(long)]
+    repair_search: bool,
+}
+
+/// A reconciliation under way.
+struct Reconciliation<'a> {
+    stores: &'a Stores,
+    search: Option<Search>,
+    moment: Moment,
+    repair_search: bool,
+    /// Search did not come up to what was seen the last time.
+    search_stands_still: Cell<bool>,
+}
+
+/// The index, to be read by ranges and asked how fresh it is.
+struct Search {
+    ranges: SearchRanges,
+    index: SearchIndex,
+}
+
+/// Compares, prints, and exits 0 when all agree, 1 when not, 2 when it cannot be told.
+pub async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
+    let findings = compare(settings, args).await?;
+    match args.json {
+        true => println!("{}", serde_json::to_string_pretty(&findings)?),
+        false => print!("{findings}"),
+    }
+    Ok(ExitCode::from(findings.exit_code()))
+}
+
+/// Compares everything as it is now.
+pub async fn compare_all(settings: &Settings) -> anyhow::Result<Findings> {
+    let args = ReconcileArgs {
+        since: None,
+        json: false,
+        repair_search: false,
+    };
+    compare(settings, &args).await
+}
+
+async fn compare(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<Findings> {
+    let started = Instant::now();
+    let search = search(settings, args).context("cannot ask search")?;
+    let stores = Stores::connect(&settings.stores)?;
+    if let Some((shard, cause)) = stores.check_identities().await?.into_iter().next() {
+        bail!("{shard} is away, so nothing can be told: {cause}");
+    }
+    let moment = moment::find(&stores, search.as_ref(), args.since).await?;
+    let reconciliation = Reconciliation {
+        stores: &stores,
+        search,
+        moment,
+        repair_search: args.repair_search,
+        search_stands_still: Cell::new(false),
+    };
+    let mut findings = reconciliation.run().await?;
+    findings.finish(started.elapsed());
+    Ok(findings)
+}
+
+/// None on MariaDB.
+fn search(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<Option<Search>> {
+    if settings.search_off {
+        if args.repair_search {
+            bail!("--repair-search: search is off on MariaDB");
+        }
+        return Ok(None);
+    }
+    Ok(Some(Search {
+        ranges: SearchRanges::new(&settings.search)?,
+        index: SearchIndex::new(settings)?,
+    }))
+}
+
+impl Reconciliation<'_> {
+    async fn run(&self) -> anyhow::Result<Findings> {
+        let mut findings = Findings::new(&self.moment);
+        let mut progress = Progress::start();
+        let scan = self.scan(&mut findings, &mut progress).await?;
+        findings.orders = scan.orders.orders;
+        findings.in_flight += scan.orders.in_flight;
+        let ledger = narrow::compare(&scan.orders.entries, &scan.entries);
+        self.narrow(Side::Ledger, ledger, &mut findings, &mut progress)
+            .await?;
+        if self.search.is_some() {
+            let documents = narrow::compare(&scan.orders.documents, &scan.documents);
+            self.narrow(Side::Search, documents, &mut findings, &mut progress)
+                .await?;
+            self.look_at_strays(&scan.strays, &mut findings).await?;
+        }
+        Ok(findings)
+    }
+}
