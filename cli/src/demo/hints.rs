@@ -44,6 +44,7 @@ The stack stays up. What to try next:
     }
     text.push_str(&format!(
         r"  {folder}/bin/holdfast verify
+  {folder}/bin/holdfast reconcile
   {folder}/bin/holdfast-stack kill consumer    # in the middle of another `make demo`
   {folder}/bin/holdfast-stack start consumer
   make down

@@ -8,6 +8,7 @@ mod balances;
 mod data;
 mod drain;
 mod expected;
+mod finale;
 mod hints;
 mod page;
 mod progress;
@@ -101,7 +102,11 @@ pub async fn run(
     let top = findings.searched.as_ref().map_or(&[][..], |s| &s.top);
     print!("{}", page::page(&run.name, &report, usd()?, top));
     println!("  figures       {}", path.display());
-    let problems = findings.problems(&report, &expected);
+    let mut problems = findings.problems(&report, &expected);
+    if !settings.search_off {
+        problems.extend(finale::rebuild(settings).await?);
+    }
+    problems.extend(finale::reconcile(settings).await?);
     for problem in &problems {
         println!("  WRONG: {problem}");
     }
