@@ -1,10 +1,12 @@
 //! Keeps the search index equal to the order stores, by following their binlogs.
 //!
-//! Every server that holds order shards has one stream and one position. [`follower`] runs the
-//! streams; [`session`] is one attempt at one of them: [`preflight`] checks, a [`snapshot`] if there is
-//! no usable [`position`], then [`replication`] reads, [`search_writer`] writes, and [`freshness`]
-//! writes down how far they came. Documents are whole and carry the row's version as their external
-//! version, so writing one twice, or an old one late, changes nothing.
+//! Of several processes one acts, by a [`lease`]. Every server that holds order shards has one stream
+//! and one position. [`follower`] runs the streams; [`session`] is one attempt at one of them:
+//! [`preflight`] checks, a [`snapshot`] if there is no usable [`position`], then [`replication`] reads,
+//! [`search_writer`] writes, and [`freshness`] writes down how far they came. Documents are whole and
+//! carry the row's version as their external version, so writing one twice, or an old one late, changes
+//! nothing. They go where [`targets`] says: to the index in use and, while it is made anew
+//! ([`rebuild`]), to the one beside it.
 //!
 //! Invariants: a document never goes back to an older version; the position never passes a transaction
 //! that is not acknowledged; `as_of` never passes a commit that a search does not find.

@@ -55,10 +55,21 @@ async fn send(
         return Ok(Vec::new());
     }
     let beside = beside_alias(client.names());
-    if optional_index_behind(client, &beside).await?.is_some() {
-        send_to(client, &beside, lines.clone(), requested).await?;
+    let own = &client.names().alias;
+    if optional_index_behind(client, &beside).await?.is_none() {
+        return send_to(client, own, lines, requested).await;
     }
-    send_to(client, &client.names().alias, lines, requested).await
+    let others = send_to(client, &beside, lines.clone(), requested).await?;
+    let outcomes = send_to(client, own, lines, requested).await?;
+    // It is mended where it is mended in both; something newer in the other is as good.
+    let both = outcomes.into_iter().zip(others);
+    Ok(both
+        .map(|(outcome, other)| match (outcome, other) {
+            (Outcome::Written, Outcome::Written | Outcome::Newer) => Outcome::Written,
+            (Outcome::Written, other) => other,
+            (outcome, _) => outcome,
+        })
+        .collect())
 }
 
 async fn send_to(

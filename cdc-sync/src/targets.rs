@@ -43,7 +43,8 @@ impl Targets {
         let rebuild = record::load(client).await?;
         let behind = index_behind(client, &client.names().alias).await?;
         let targets = Self::default();
-        *targets.gate.write().await = beside.is_some();
+        // Of one that nobody has written down nothing is known, and nobody could give it up.
+        *targets.gate.write().await = beside.is_some() && rebuild.is_some();
         let is_complete = rebuild.is_some_and(|found| found.document.phase.is_filled());
         let beside = beside.filter(|_| is_complete);
         targets.are_complete([Some(behind), beside].into_iter().flatten().map(|i| i.uuid));

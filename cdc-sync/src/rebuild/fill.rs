@@ -3,6 +3,7 @@
 use super::record::Phase;
 use super::switch::change_aliases;
 use super::{Held, Interrupted, Rebuilder};
+use crate::error::FollowError;
 use crate::index::{IndexBehind, beside_alias, create_orders, index_behind};
 use crate::search_client::SearchError;
 use crate::search_writer::SearchWriter;
@@ -10,6 +11,7 @@ use crate::snapshot::Chunks;
 use crate::source::{Server, Shard};
 use reqwest::Method;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often it is written down how far the filling is; what was written since is written again by a
@@ -25,7 +27,7 @@ impl Rebuilder<'_> {
             let text = format!("the alias names {new} already");
             return Err(SearchError::Definite(text).into());
         }
-        held.rebuild.from.clone_from(&old.name);
+        held.rebuild.from = old.name;
         held.rebuild.reached.clear();
         held.rebuild.rows = 0;
         // An earlier attempt may have come so far that documents go there.
@@ -37,22 +39,33 @@ impl Rebuilder<'_> {
         self.remove_index(&new).await?;
         drop(gate);
         create_orders(self.client, &new).await?;
+        held.rebuild.last = self.last_rows().await?;
+        self.write_beside_too(&new).await?;
+        self.enter(held, Phase::Filling).await
+    }
+
+    /// The last `seq` of each shard.
+    async fn last_rows(&self) -> Result<BTreeMap<String, u64>, FollowError> {
+        let mut last = BTreeMap::new();
         for server in self.servers {
             for shard in &server.shards {
                 let mut chunks = Chunks::open(server, shard, &self.settings.follower, 0).await?;
-                let last = chunks.last().await?;
-                held.rebuild.last.insert(shard.name.to_string(), last);
+                last.insert(shard.name.to_string(), chunks.last().await?);
             }
         }
+        Ok(last)
+    }
+
+    async fn write_beside_too(&self, index: &str) -> Result<(), SearchError> {
         let mut gate = self.close_gate().await?;
         let beside = beside_alias(self.client.names());
         let actions = json!({ "actions": [
-            { "add": { "index": new, "alias": beside, "is_write_index": true } }
+            { "remove": { "index": "*", "alias": beside, "must_exist": false } },
+            { "add": { "index": index, "alias": beside, "is_write_index": true } }
         ]});
         change_aliases(self.client, &actions).await?;
         *gate = true;
-        drop(gate);
-        self.enter(held, Phase::Filling).await
+        Ok(())
     }
 
     /// Writes every order to the new index, from where that was left off.
