@@ -104,9 +104,9 @@ pub async fn run(
     println!("  figures       {}", path.display());
     let mut problems = findings.problems(&report, &expected);
     if !settings.search_off {
-        problems.extend(finale::rebuild(settings).await?);
+        problems.extend(finale::rebuild(settings).await);
     }
-    problems.extend(finale::reconcile(settings).await?);
+    problems.extend(finale::reconcile(settings).await);
     for problem in &problems {
         println!("  WRONG: {problem}");
     }

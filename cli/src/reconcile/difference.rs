@@ -116,8 +116,9 @@ impl Kind {
                  right; if it is the row, `holdfast search rebuild` makes the index anew."
             }
             Self::DocumentWithoutRow => {
-                "Find out first whether the order was lost; if it never was one, `holdfast \
-                 reconcile --repair-search` deletes the document."
+                "Find out first whether the order was lost: then the document may be the last that \
+                 tells of it. If it never was one, `holdfast reconcile --repair-search \
+                 --delete-orphans` deletes the document."
             }
             Self::UnreadableRow => {
                 "Run the version of Holdfast that wrote it, or restore the row from a backup."
@@ -196,6 +197,8 @@ impl Difference {
     pub fn explain_by_dead_letter(&mut self, reason: &str) {
         self.likely_cause =
             format!("The follower could not index it and left a dead letter: {reason}");
+        self.to_do =
+            "Mend what the dead letter tells; what is refused for it once is refused again.";
     }
 }
 

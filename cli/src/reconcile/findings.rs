@@ -12,6 +12,8 @@ use std::time::Duration;
 
 /// How many differences are kept in detail.
 const DETAILS_MAX: usize = 1_000;
+/// A search that is so far behind does not agree with now.
+const LATE: Duration = Duration::from_secs(60);
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -38,6 +40,14 @@ pub struct Findings {
     pub seconds: f64,
     /// What limits the answer.
     notes: Vec<String>,
+    /// How many repairs were refused, and why the first one was.
+    #[serde(skip)]
+    refusals: u64,
+    #[serde(skip)]
+    first_refusal: Option<String>,
+    /// Whether search is so late that what it was not compared with deserves a word.
+    #[serde(skip)]
+    is_late: bool,
 }
 
 /// Ranges of ids, of any size.
@@ -74,11 +84,20 @@ impl Findings {
             repaired: 0,
             seconds: 0.0,
             notes,
+            refusals: 0,
+            first_refusal: None,
+            is_late: moment.behind().is_some_and(|behind| behind >= LATE),
         }
     }
 
     /// Takes a difference in.
     pub fn add(&mut self, difference: Difference) {
+        let known =
+            |one: &Difference| one.kind == difference.kind && one.order_id == difference.order_id;
+        // A document may be found by its own id and by the one that it claims.
+        if self.differences.iter().any(known) {
+            return;
+        }
         *self.kinds.entry(difference.kind).or_default() += 1;
         self.repaired += u64::from(difference.repaired);
         if self.differences.len() < DETAILS_MAX {
@@ -93,8 +112,21 @@ impl Findings {
         }
     }
 
+    /// Takes in that a repair was refused.
+    pub fn refused(&mut self, cause: String) {
+        self.refusals += 1;
+        self.first_refusal.get_or_insert(cause);
+    }
+
     /// It is over.
     pub fn finish(&mut self, took: Duration) {
+        if let Some(cause) = self.first_refusal.take() {
+            let more = match self.refusals {
+                1 => String::new(),
+                n => format!(" (the first of {n})"),
+            };
+            self.note(format!("Elasticsearch refused a repair{more}: {cause}"));
+        }
         self.seconds = (took.as_secs_f64() * 1_000.0).round() / 1_000.0;
         self.differences
             .sort_by(|one, other| (one.kind, &one.order_id).cmp(&(other.kind, &other.order_id)));
@@ -110,14 +142,22 @@ impl Findings {
         u8::from(self.count() > 0)
     }
 
-    fn verdict(&self) -> String {
+    /// In a line.
+    pub fn verdict(&self) -> String {
         let repaired = match self.repaired {
             0 => String::new(),
             n if n == self.count() => ", all repaired now".to_owned(),
             n => format!(", {n} repaired now"),
         };
         match self.count() {
-            0 => "ok: orders, ledger and search agree".to_owned(),
+            0 => match self.as_of {
+                None => "ok: orders and ledger agree".to_owned(),
+                Some(as_of) if self.is_late => {
+                    let as_of = shown(as_of);
+                    format!("ok: orders and ledger agree, and search does up to {as_of}")
+                }
+                Some(_) => "ok: orders, ledger and search agree".to_owned(),
+            },
             1 => format!("1 DIFFERENCE{repaired}"),
             n => format!("{n} DIFFERENCES{repaired}"),
         }

@@ -23,8 +23,19 @@ pub fn compare(row: &SeenRow, moved: &Movements) -> Vec<Contradiction> {
             let order = "order: not there".to_owned();
             contradictions(order, entries, Kind::HoldWithoutOrder, moved)
         }
-        // Found where the rows are compared with search.
-        SeenRow::Unreadable(_) => Vec::new(),
+        // One that moved nothing may be open.
+        SeenRow::Unreadable(cause) => {
+            let entries = (!moved.entries.is_empty()).then_some(Kind::UnreadableRow);
+            contradictions(
+                format!("order: {cause}"),
+                entries,
+                Kind::HoldWithoutOrder,
+                moved,
+            )
+            .into_iter()
+            .filter(|said| said.kind == Kind::UnreadableRow)
+            .collect()
+        }
     }
 }
 
@@ -226,6 +237,16 @@ mod tests {
                 "{wrong:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_order_that_cannot_be_read_and_has_entries_is_told() {
+        let unreadable = SeenRow::Unreadable("state 99".into());
+        assert_eq!(kinds(&unreadable, &[]), []);
+        assert_eq!(
+            kinds(&unreadable, &[entry(0, 1, -30)]),
+            [Kind::UnreadableRow]
+        );
     }
 
     #[test]

@@ -22,9 +22,10 @@ mod search_pair;
 mod since;
 
 use crate::search_index::SearchIndex;
-use crate::search_ranges::SearchRanges;
+use crate::search_ranges::{NotAnswered, SearchRanges};
 use crate::settings::Settings;
 use anyhow::{Context, bail};
+use cdc_sync::rebuild::record;
 use findings::Findings;
 use moment::Moment;
 use narrow::Side;
@@ -44,10 +45,12 @@ pub struct ReconcileArgs {
     /// As JSON.
     #[arg(long)]
     json: bool,
-    /// Write to search what the orders say, and delete its documents that have no order. Money is
-    /// never repaired.
+    /// Write to search what the orders say. Money is never repaired.
     #[arg(long)]
     repair_search: bool,
+    /// Delete the documents that have no order, entry or hold, too: only where no order was lost.
+    #[arg(long, requires = "repair_search")]
+    delete_orphans: bool,
 }
 
 /// A reconciliation under way.
@@ -56,6 +59,7 @@ struct Reconciliation<'a> {
     search: Option<Search>,
     moment: Moment,
     repair_search: bool,
+    delete_orphans: bool,
     /// Search did not come up to what was seen the last time.
     search_stands_still: Cell<bool>,
 }
@@ -82,6 +86,7 @@ pub async fn compare_all(settings: &Settings) -> anyhow::Result<Findings> {
         since: None,
         json: false,
         repair_search: false,
+        delete_orphans: false,
     };
     compare(settings, &args).await
 }
@@ -93,17 +98,31 @@ async fn compare(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<Fi
     if let Some((shard, cause)) = stores.check_identities().await?.into_iter().next() {
         bail!("{shard} is away, so nothing can be told: {cause}");
     }
+    if let Some(search) = search.as_ref().filter(|_| args.repair_search) {
+        ensure_no_rebuild(search).await?;
+    }
     let moment = moment::find(&stores, search.as_ref(), args.since).await?;
     let reconciliation = Reconciliation {
         stores: &stores,
         search,
         moment,
         repair_search: args.repair_search,
+        delete_orphans: args.delete_orphans,
         search_stands_still: Cell::new(false),
     };
     let mut findings = reconciliation.run().await?;
     findings.finish(started.elapsed());
     Ok(findings)
+}
+
+/// A repair would go past the follower, who has just made two indices equal.
+async fn ensure_no_rebuild(search: &Search) -> anyhow::Result<()> {
+    let found = record::load(&search.ranges.client).await;
+    let found = found.map_err(NotAnswered)?;
+    if found.is_some_and(|found| found.document.phase.goes_on()) {
+        bail!("--repair-search: the index is being made anew; ask again when that is over");
+    }
+    Ok(())
 }
 
 /// None on MariaDB.

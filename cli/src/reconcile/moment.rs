@@ -62,6 +62,9 @@ pub async fn find(
             Some(as_of.min(began))
         }
     };
+    if let Some(since) = since.filter(|since| since.from(began) > began) {
+        anyhow::bail!("--since: {} is in the future", since.from(began));
+    }
     Ok(Moment {
         since: since.map_or(DateTime::UNIX_EPOCH, |since| since.from(began)),
         began,

@@ -192,13 +192,14 @@ impl Reconciliation<'_> {
 
     /// Everything of a range that either side has.
     async fn ids_of(&self, side: Side, range: IdRange) -> anyhow::Result<Vec<String>> {
+        let since = self.moment.since;
         let mut ids: BTreeSet<OrderId> = BTreeSet::new();
         for shard in self.shards(StoreKind::Orders) {
-            ids.extend(order_ids_between(self.stores, shard, range).await?);
+            ids.extend(order_ids_between(self.stores, shard, range, since).await?);
         }
         if side == Side::Ledger {
             for shard in self.shards(StoreKind::Accounts) {
-                ids.extend(xids_between(self.stores, shard, range).await?);
+                ids.extend(xids_between(self.stores, shard, range, since).await?);
             }
         }
         let mut ids: BTreeSet<String> = ids.iter().map(OrderId::to_string).collect();
@@ -208,7 +209,7 @@ impl Reconciliation<'_> {
         Ok(ids.into_iter().collect())
     }
 
-    /// Those of the documents themselves and those of the orders they claim to be of.
+    /// The documents' own ids, whatever orders they claim to be of.
     async fn document_ids(&self, search: &Search, range: IdRange) -> anyhow::Result<Vec<String>> {
         let settled = self.moment.settledness().search;
         let documents = search.ranges.documents(range, settled).await?;

@@ -22,6 +22,8 @@ const PARTS_AT_ONCE: usize = 2;
 const HOLDS_AT_ONCE: u32 = 1_000;
 /// How many suspects are gathered before they are looked at again.
 const SUSPECTS_AT_ONCE: usize = 1_000;
+/// How many suspects there are at most.
+const HOLDS_MAX: usize = 100_000;
 
 /// Everything, added up.
 #[derive(Debug, Default)]
@@ -78,18 +80,34 @@ impl Reconciliation<'_> {
                 let orders = scan.orders.orders;
                 format!("{done} of {total} parts read, {orders} orders so far")
             });
-            if held.len() >= SUSPECTS_AT_ONCE {
-                let suspects = std::mem::take(&mut held);
-                self.settle_ledger(suspects, Aspect::Holds, findings)
-                    .await?;
+            if held.len() > HOLDS_MAX {
+                held.truncate(HOLDS_MAX);
+                findings.note(format!(
+                    "More than {HOLDS_MAX} orders contradict their open holds; the others are not \
+                     looked at."
+                ));
             }
         }
-        self.settle_ledger(held, Aspect::Holds, findings).await?;
+        // Not before: who is asked beside the reading would wait for its connections.
+        drop(reads);
+        self.settle_holds(held, findings).await?;
         if let Some(search) = &self.search {
             let strays = search.ranges.strays().await?;
             scan.strays.extend(strays.into_iter().map(|found| found.id));
         }
         Ok(scan)
+    }
+
+    async fn settle_holds(
+        &self,
+        mut held: Vec<Contradicted>,
+        findings: &mut Findings,
+    ) -> anyhow::Result<()> {
+        while !held.is_empty() {
+            let some = held.split_off(held.len().saturating_sub(SUSPECTS_AT_ONCE));
+            self.settle_ledger(some, Aspect::Holds, findings).await?;
+        }
+        Ok(())
     }
 
     /// The parts of each database and of the index.

@@ -6,7 +6,7 @@ use super::difference::{Contradiction, Difference, Kind};
 use super::findings::Findings;
 use super::moment::{newest_clock, wait_for};
 use super::row::{SeenRow, is_open};
-use super::{Reconciliation, Search, repair, search_pair};
+use super::{Reconciliation, Search, search_pair};
 use crate::search_ranges::Found;
 use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -167,7 +167,7 @@ impl Reconciliation<'_> {
     ) -> anyhow::Result<()> {
         let letters = dead_letters(search, &differing).await?;
         let repaired = match self.repair_search {
-            true => repair::repair(search, self.stores, &differing, findings).await?,
+            true => self.repair(search, &differing, findings).await?,
             false => vec![false; differing.len()],
         };
         for (look, repaired) in differing.into_iter().zip(repaired) {
@@ -189,10 +189,12 @@ async fn dead_letters(
     search: &Search,
     differing: &[Look],
 ) -> anyhow::Result<HashMap<String, String>> {
-    let is_behind = |look: &&Look| kind(look).is_some_and(is_behind);
+    let may_have_one = |look: &&Look| {
+        kind(look).is_some_and(|kind| is_behind(kind) || kind == Kind::UnreadableRow)
+    };
     let ids: Vec<String> = differing
         .iter()
-        .filter(is_behind)
+        .filter(may_have_one)
         .map(|look| look.id.clone())
         .collect();
     let mut letters = HashMap::new();
@@ -208,12 +210,7 @@ fn kind(look: &Look) -> Option<Kind> {
 
 /// Whether the follower may still bring the document.
 fn is_behind(kind: Kind) -> bool {
-    [
-        Kind::MissingDocument,
-        Kind::OlderDocument,
-        Kind::UnreadableRow,
-    ]
-    .contains(&kind)
+    [Kind::MissingDocument, Kind::OlderDocument].contains(&kind)
 }
 
 fn verdict(first: &Look, second: &Look, freshness: Freshness) -> Verdict {

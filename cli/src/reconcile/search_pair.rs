@@ -34,7 +34,7 @@ fn compare_both(row: &OrderRow, found: &Found, shard: &str) -> Option<Contradict
     let version = found.source["version"].as_u64().unwrap_or(found.version);
     let kind = if version.max(found.version) > row.version {
         Kind::NewerDocument
-    } else if version < row.version {
+    } else if version.min(found.version) < row.version {
         Kind::OlderDocument
     } else {
         let says = differing_fields(row, found, shard);
@@ -159,6 +159,11 @@ mod tests {
         };
         assert_eq!(of_version(1), Some(Kind::OlderDocument));
         assert_eq!(of_version(3), Some(Kind::NewerDocument));
+        // The follower could then be undone by an older version.
+        let mut kept_as_older = found(&row);
+        kept_as_older.version = 1;
+        let older = kind_of(&row, Some(&kept_as_older));
+        assert_eq!(older, Some(Kind::OlderDocument));
         let mut kept_as_newer = found(&row);
         kept_as_newer.version = 3;
         let newer = kind_of(&row, Some(&kept_as_newer));

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use service::search::SearchSettings;
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 use tokio::process::{Child, Command};
 
 /// An index of a test's own, followed.
@@ -90,8 +91,13 @@ impl Followed {
 
     /// Removes a document.
     pub async fn remove(&self, id: &str) {
-        let path = format!("/{}/_doc/{id}?refresh=true", self.client.names().alias);
+        let alias = &self.client.names().alias;
+        let path = format!("/{alias}/_doc/{id}");
         self.client.json(Method::DELETE, &path, None).await.unwrap();
+        // A deleted version is forgotten at a refresh after its time, by a clock that ticks slowly.
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        let path = format!("/{alias}/_refresh");
+        self.client.json(Method::POST, &path, None).await.unwrap();
     }
 
     /// Leaves a dead letter, as the follower does.

@@ -9,6 +9,7 @@ use domain::{AccountId, OrderId, OrderState, PaymentCommand};
 use serde_json::{Value, json};
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -264,15 +265,29 @@ async fn repairing_search_makes_it_say_what_the_orders_say() {
         ahead["version"] = json!(7);
         followed.plant(&ids[2], 7, &ahead).await;
 
+        // One that was an order once: its document is the last that tells of it.
+        let lost = made.paid[3];
+        on_order(&followed.own, lost, "DELETE FROM orders WHERE id = ?").await;
+
         let (code, report) = reconcile(&followed.own, &["--repair-search"]).await;
-        assert_eq!((code, &report["repaired"]), (1, &json!(3)), "{report:#}");
+        assert_eq!((code, &report["repaired"]), (1, &json!(2)), "{report:#}");
         assert_eq!(the(&report, "missing_document")["repaired"], true);
         assert_eq!(the(&report, "newer_document")["repaired"], false);
         assert_eq!(followed.document(&ids[1]).await.unwrap(), right);
+        assert_eq!(followed.document(&stranger).await, Some(right.clone()));
+        let delete = ["--repair-search", "--delete-orphans"];
+        let (code, report) = reconcile(&followed.own, &delete).await;
+        assert_eq!((code, &report["repaired"]), (1, &json!(1)), "{report:#}");
         assert_eq!(followed.document(&stranger).await, None);
+        assert!(followed.document(&lost.to_string()).await.is_some());
         // What is left is what search must not go back from.
         let (_, again) = reconcile(&followed.own, &[]).await;
-        assert_eq!(found(&again), set(&[("newer_document", &ids[2])]));
+        let left = set(&[
+            ("newer_document", &ids[2]),
+            ("document_without_row", &ids[3]),
+            ("entries_without_order", &ids[3]),
+        ]);
+        assert_eq!(found(&again), left, "{again:#}");
         // The follower goes on over what was repaired: a new version of the order reaches search.
         let touch = "UPDATE orders SET version = 3, refunded = 1 WHERE id = ?";
         on_order(&followed.own, made.paid[1], touch).await;
@@ -363,8 +378,9 @@ async fn nothing_is_found_while_orders_go_on_coming() {
         let own = &followed.own;
         let consumer = Consumer::start(&followed.without_search, &[]).await;
         let payee = own.account_on(0, 0).await;
+        let asked = Cell::new(false);
         let sending = async {
-            for _ in 0..60 {
+            while !asked.get() {
                 let batch: Vec<_> = (0..20).map(|_| command(made.payer, payee, 1)).collect();
                 own.send(&batch).await;
                 tokio::time::sleep(Duration::from_millis(50)).await;
@@ -381,6 +397,7 @@ async fn nothing_is_found_while_orders_go_on_coming() {
                 );
                 seen.push(report["orders"].as_u64().unwrap());
             }
+            asked.set(true);
             seen
         };
         let ((), seen) = tokio::join!(sending, asking);
@@ -412,6 +429,12 @@ async fn orders_made_before_since_are_not_compared() {
         assert_eq!(lately["orders"], 4);
         let said = own.holdfast(&["reconcile", "--since", "yesterday"]).await;
         assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains("neither a time"), "{said:?}");
+        let said = own
+            .holdfast(&["reconcile", "--since", "2999-01-01T00:00:00Z"])
+            .await;
+        assert_eq!(said.code, 2, "{said:?}");
+        assert!(said.err.contains("--since"), "{said:?}");
         followed
     })
     .await;
@@ -442,6 +465,7 @@ async fn a_store_that_is_away_is_named_and_nothing_is_told() {
             .insert("HOLDFAST__STORES__ACCOUNT_SHARDS".to_owned(), away);
         let said = own.holdfast(&["reconcile"]).await;
         assert_eq!((said.code, said.out.as_str()), (2, ""), "{said:?}");
+        assert!(said.err.contains("accounts-1"), "{said:?}");
     })
     .await;
 }

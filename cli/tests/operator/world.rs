@@ -45,6 +45,7 @@ pub struct Own {
 pub struct Said {
     pub code: i32,
     pub out: String,
+    pub err: String,
 }
 
 /// Runs a test, and drops what it had also when it fails.
@@ -127,8 +128,10 @@ impl Own {
     pub async fn holdfast(&self, args: &[&str]) -> Said {
         let mut command = Command::new(env!("CARGO_BIN_EXE_holdfast"));
         let output = command.args(args).envs(&self.env).output().await.unwrap();
-        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        let err = String::from_utf8(output.stderr).unwrap();
+        eprint!("{err}");
         Said {
+            err,
             code: output.status.code().unwrap_or(-1),
             out: String::from_utf8(output.stdout).unwrap(),
         }

@@ -12,7 +12,8 @@ use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 use std::collections::{BTreeSet, HashMap};
 
-const XIDS: &str = "SELECT DISTINCT xid FROM entries WHERE xid >= ? AND xid <= ?";
+const XIDS: &str =
+    "SELECT DISTINCT xid FROM entries WHERE xid >= ? AND xid <= ? AND booked_at >= ?";
 
 const ENTRIES: &str = "SELECT e.xid, e.leg, e.account, e.delta, e.booked_at,
      COALESCE(a.kind = 3, 0) AS is_external
@@ -65,17 +66,19 @@ pub struct Movements {
     pub holds: Vec<HoldFact>,
 }
 
-/// The global transactions of a range that have entries on this shard.
+/// The global transactions of a range that have entries on this shard, booked since a time.
 pub async fn xids_between(
     stores: &Stores,
     shard: ShardName,
     range: IdRange,
+    since: DateTime<Utc>,
 ) -> Result<BTreeSet<OrderId>, StoreError> {
     let of = |error| StoreError::of(shard, error);
     let mut conn = connection(stores, shard).await?;
     let query = sqlx::query(XIDS)
         .bind(bytes(range.first()))
-        .bind(bytes(range.last()));
+        .bind(bytes(range.last()))
+        .bind(since.naive_utc());
     let rows = query.fetch_all(&mut *conn).await.map_err(of)?;
     let xid = |row: &MySqlRow| Ok(OrderId::from_bytes(columns::id(row, "xid")?));
     rows.iter().map(xid).collect::<Result<_, _>>().map_err(of)

@@ -4,8 +4,11 @@
 use super::sums::{Settled, Sums, read_as, unsigned};
 use super::{IdRange, connection, spans};
 use crate::{StoreError, Stores, columns};
+use chrono::{DateTime, Utc};
 use domain::{OrderId, ShardName};
-use sqlx::mysql::MySqlRow;
+use sqlx::MySql;
+use sqlx::mysql::{MySqlArguments, MySqlRow};
+use sqlx::query::Query;
 
 const LAST: &str = "SELECT CAST(COALESCE(MAX(seq), 0) AS UNSIGNED) FROM orders";
 
@@ -63,7 +66,7 @@ macro_rules! entry_sums {
 const ENTRY_SUMS_OF_SEQS: &str = entry_sums!("o.seq > ? AND o.seq <= ?");
 const ENTRY_SUMS_OF_IDS: &str = entry_sums!("o.id >= ? AND o.id <= ?");
 
-const IDS: &str = "SELECT id FROM orders WHERE id >= ? AND id <= ? ORDER BY id";
+const IDS: &str = "SELECT id FROM orders WHERE id >= ? AND id <= ? AND created_at >= ? ORDER BY id";
 
 /// Orders of one shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,18 +159,14 @@ async fn document_rows(
     digits: u8,
     settled: Settled,
 ) -> Result<Vec<MySqlRow>, sqlx::Error> {
-    let mut conn = stores.pool(shard).acquire().await?;
-    let [until, young_until] = settled.bounds();
     let sql = match span {
         OrderSpan::Seqs(..) => DOCUMENT_SUMS_OF_SEQS,
         OrderSpan::Ids(_) => DOCUMENT_SUMS_OF_IDS,
     };
+    let [until, young_until] = settled.bounds();
     let query = sqlx::query(sql).bind(digits).bind(shard.to_string());
-    let query = query.bind(until).bind(young_until);
-    let query = match span {
-        OrderSpan::Seqs(after, to) => query.bind(after).bind(to),
-        OrderSpan::Ids(range) => query.bind(bytes(range.first())).bind(bytes(range.last())),
-    };
+    let query = bind_span(query.bind(until).bind(young_until), span);
+    let mut conn = stores.pool(shard).acquire().await?;
     query
         .bind(settled.since.naive_utc())
         .fetch_all(&mut *conn)
@@ -181,39 +180,48 @@ async fn entry_rows(
     digits: u8,
     settled: Settled,
 ) -> Result<Vec<MySqlRow>, sqlx::Error> {
-    let mut conn = stores.pool(shard).acquire().await?;
-    let [until, young_until] = settled.bounds();
     let sql = match span {
         OrderSpan::Seqs(..) => ENTRY_SUMS_OF_SEQS,
         OrderSpan::Ids(_) => ENTRY_SUMS_OF_IDS,
     };
-    let query = sqlx::query(sql).bind(digits);
-    let query = match span {
-        OrderSpan::Seqs(after, to) => query.bind(after).bind(to),
-        OrderSpan::Ids(range) => query.bind(bytes(range.first())).bind(bytes(range.last())),
-    };
-    let query = query.bind(until).bind(young_until);
+    let [until, young_until] = settled.bounds();
+    let query = bind_span(sqlx::query(sql).bind(digits), span);
+    let mut conn = stores.pool(shard).acquire().await?;
     query
+        .bind(until)
+        .bind(young_until)
         .bind(settled.since.naive_utc())
         .fetch_all(&mut *conn)
         .await
+}
+
+fn bind_span(
+    query: Query<'static, MySql, MySqlArguments>,
+    span: OrderSpan,
+) -> Query<'static, MySql, MySqlArguments> {
+    match span {
+        OrderSpan::Seqs(after, to) => query.bind(after).bind(to),
+        OrderSpan::Ids(range) => query.bind(bytes(range.first())).bind(bytes(range.last())),
+    }
 }
 
 pub(super) fn bytes(id: OrderId) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
-/// The orders of a range on one shard, whenever they were written.
+/// The orders of a range on one shard that were made since a time, whenever they were written.
 pub async fn order_ids_between(
     stores: &Stores,
     shard: ShardName,
     range: IdRange,
+    since: DateTime<Utc>,
 ) -> Result<Vec<OrderId>, StoreError> {
     let of = |error| StoreError::of(shard, error);
     let mut conn = connection(stores, shard).await?;
     let query = sqlx::query(IDS)
         .bind(bytes(range.first()))
-        .bind(bytes(range.last()));
+        .bind(bytes(range.last()))
+        .bind(since.naive_utc());
     let rows = query.fetch_all(&mut *conn).await.map_err(of)?;
     let id = |row: &MySqlRow| Ok(OrderId::from_bytes(columns::id(row, "id")?));
     rows.iter().map(id).collect::<Result<_, _>>().map_err(of)
