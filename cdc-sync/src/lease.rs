@@ -2,9 +2,12 @@
 //!
 //! The lease is a document beside the positions. Whoever holds it writes it again and again; who
 //! stands by watches it, by its own clock alone, and takes it over once it was not written for the
-//! lease's time, or at once where the holder was a process of the same machine that is gone. Elasticsearch decides between two who try (compare-and-set by sequence number). A
-//! holder that was asleep finds out at its next renewal; what it writes until then changes nothing,
-//! because versions decide about documents, and a position that goes back is only read again.
+//! lease's time, or at once where the holder was a process of the same machine that is gone.
+//! Elasticsearch decides between two who try (compare-and-set by sequence number).
+//!
+//! A holder that was asleep finds out at its next renewal. What it writes until then does no harm:
+//! versions decide about documents, a position that goes back is only read again, and a step of a
+//! rebuild writes down that it still holds before it removes or exchanges an index.
 
 use crate::process_identity;
 use crate::search_client::{SearchClient, SearchError};

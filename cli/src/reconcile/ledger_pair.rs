@@ -24,17 +24,10 @@ pub fn compare(row: &SeenRow, moved: &Movements) -> Vec<Contradiction> {
             contradictions(order, entries, Kind::HoldWithoutOrder, moved)
         }
         // One that moved nothing may be open.
+        SeenRow::Unreadable(_) if moved.entries.is_empty() => Vec::new(),
         SeenRow::Unreadable(cause) => {
-            let entries = (!moved.entries.is_empty()).then_some(Kind::UnreadableRow);
-            contradictions(
-                format!("order: {cause}"),
-                entries,
-                Kind::HoldWithoutOrder,
-                moved,
-            )
-            .into_iter()
-            .filter(|said| said.kind == Kind::UnreadableRow)
-            .collect()
+            let order = format!("order: {cause}");
+            vec![entries_contradict(Kind::UnreadableRow, &order, moved)]
         }
     }
 }
@@ -46,15 +39,7 @@ fn contradictions(
     moved: &Movements,
 ) -> Vec<Contradiction> {
     let open: Vec<&HoldFact> = moved.holds.iter().filter(|hold| hold.open).collect();
-    let of_entries = entries.map(|kind| {
-        let lines = moved.entries.iter().map(of_entry);
-        let none = moved.entries.is_empty().then(|| "entries: none".to_owned());
-        let says = [order.clone()].into_iter().chain(lines).chain(none);
-        Contradiction {
-            kind,
-            says: says.collect(),
-        }
-    });
+    let of_entries = entries.map(|kind| entries_contradict(kind, &order, moved));
     let of_holds = (!open.is_empty()).then(|| Contradiction {
         kind: open_hold,
         says: [order]
@@ -63,6 +48,16 @@ fn contradictions(
             .collect(),
     });
     of_entries.into_iter().chain(of_holds).collect()
+}
+
+fn entries_contradict(kind: Kind, order: &str, moved: &Movements) -> Contradiction {
+    let lines = moved.entries.iter().map(of_entry);
+    let none = moved.entries.is_empty().then(|| "entries: none".to_owned());
+    let says = [order.to_owned()].into_iter().chain(lines).chain(none);
+    Contradiction {
+        kind,
+        says: says.collect(),
+    }
 }
 
 fn entries_kind(row: &OrderRow, entries: &[EntryFact]) -> Option<Kind> {
