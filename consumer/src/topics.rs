@@ -75,7 +75,7 @@ struct Wanted<'a> {
     retention_days: Option<u16>,
 }
 
-/// The commands, the dead letters, and what waits for an order shard.
+/// What the consumer works with: the commands, the dead letters, and what waits for an order shard.
 fn wanted<'a>(
     kafka: &'a KafkaSettings,
     settings: &TopicSettings,
@@ -98,6 +98,15 @@ fn wanted<'a>(
     ]
 }
 
+/// What the follower publishes to: an order's events have the partition of its commands.
+fn wanted_events<'a>(kafka: &'a KafkaSettings, settings: &TopicSettings) -> Wanted<'a> {
+    Wanted {
+        name: &kafka.events_topic,
+        partitions: i32::from(settings.partitions),
+        retention_days: Some(settings.retention_days),
+    }
+}
+
 impl Wanted<'_> {
     fn retention_ms(&self) -> Option<i64> {
         self.retention_days.map(|days| i64::from(days) * DAY_MS)
@@ -111,8 +120,11 @@ pub async fn ensure(
     settings: &TopicSettings,
     order_shards: u16,
 ) -> Result<(), TopicError> {
-    let wanted = wanted(kafka, settings, order_shards);
-    for topic in &wanted {
+    let (wanted, events) = (
+        wanted(kafka, settings, order_shards),
+        wanted_events(kafka, settings),
+    );
+    for topic in wanted.iter().chain([&events]) {
         make(kafka, settings, topic).await?;
     }
     let waited = tokio::time::timeout(TIMEOUT, until_known(kafka, settings, order_shards)).await;
@@ -185,7 +197,7 @@ async fn until_known(
     order_shards: u16,
 ) -> Result<(), TopicError> {
     loop {
-        match check(kafka, settings, order_shards).await {
+        match check_all(kafka, settings, order_shards).await {
             Err(TopicError::Unready(cause)) => {
                 tracing::debug!(cause, "The topics are not known everywhere yet.");
                 tokio::time::sleep(Duration::from_millis(100)).await;
@@ -195,29 +207,47 @@ async fn until_known(
     }
 }
 
-/// Checks that all topics are there and keep what they are given.
+async fn check_all(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    order_shards: u16,
+) -> Result<(), TopicError> {
+    check(kafka, settings, order_shards).await?;
+    check_one(kafka, settings, &wanted_events(kafka, settings)).await
+}
+
+/// Checks that the topics the consumer works with are there and keep what they are given.
 pub async fn check(
     kafka: &KafkaSettings,
     settings: &TopicSettings,
     order_shards: u16,
 ) -> Result<(), TopicError> {
     for wanted in wanted(kafka, settings, order_shards) {
-        let (name, found) = (wanted.name, count_partitions(kafka, wanted.name).await?);
-        let problem = format!("has {found} partitions, not {}", wanted.partitions);
-        if name == kafka.commands_topic && found != wanted.partitions {
-            return Err(TopicError::Unfit {
-                topic: name.to_owned(),
-                problem,
-            });
-        }
-        if name == kafka.retry_topic && found < wanted.partitions {
-            return Err(TopicError::Unready(format!(
-                "the topic {name} {problem}: run `holdfast setup`"
-            )));
-        }
-        check_configs(kafka, settings, &wanted).await?;
+        check_one(kafka, settings, &wanted).await?;
     }
     Ok(())
+}
+
+async fn check_one(
+    kafka: &KafkaSettings,
+    settings: &TopicSettings,
+    wanted: &Wanted<'_>,
+) -> Result<(), TopicError> {
+    let (name, found) = (wanted.name, count_partitions(kafka, wanted.name).await?);
+    let problem = format!("has {found} partitions, not {}", wanted.partitions);
+    let is_fixed = name == kafka.commands_topic || name == kafka.events_topic;
+    if is_fixed && found != wanted.partitions {
+        return Err(TopicError::Unfit {
+            topic: name.to_owned(),
+            problem,
+        });
+    }
+    if name == kafka.retry_topic && found < wanted.partitions {
+        return Err(TopicError::Unready(format!(
+            "the topic {name} {problem}: run `holdfast setup`"
+        )));
+    }
+    check_configs(kafka, settings, wanted).await
 }
 
 async fn check_configs(

@@ -12,6 +12,7 @@ mod leg;
 pub mod mangled;
 mod money;
 mod order;
+mod order_event;
 mod order_id;
 mod slot;
 mod text;
@@ -26,6 +27,9 @@ pub use ids::{AccountId, IdError, OrderId, Xid};
 pub use leg::{Leg, LegError, LegKind, decode_legs, encode_legs};
 pub use money::{AMOUNT_MAX, Currency, Money, MoneyError, minor_units_in_range};
 pub use order::{CodeError, OrderState, OrderStatus, Reason};
+pub use order_event::{
+    EVENT_SOURCE, EVENT_SPEC_VERSION, EVENT_TYPE_PREFIX, event_headers, event_id,
+};
 pub use order_id::{IdKey, IdKeyError, Operation};
 pub use slot::{SLOTS, ShardName, SlotMap, SlotMapError, StoreKind, slot_of};
 pub use text::{

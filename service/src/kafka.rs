@@ -36,6 +36,9 @@ pub struct KafkaSettings {
     /// Records whose order shard cannot be reached, waiting to be tried again.
     #[serde(default = "retry_topic")]
     pub retry_topic: String,
+    /// What has become of orders: one event for each version of each.
+    #[serde(default = "events_topic")]
+    pub events_topic: String,
 }
 
 fn plaintext() -> String {
@@ -54,6 +57,10 @@ fn retry_topic() -> String {
     "payment.retry".into()
 }
 
+fn events_topic() -> String {
+    "order.events".into()
+}
+
 impl KafkaSettings {
     /// Settings for these brokers, all else as by default.
     pub fn of_brokers(brokers: impl Into<String>) -> Self {
@@ -67,6 +74,7 @@ impl KafkaSettings {
             commands_topic: commands_topic(),
             dead_letter_topic: dead_letter_topic(),
             retry_topic: retry_topic(),
+            events_topic: events_topic(),
         }
     }
 

@@ -115,6 +115,7 @@ impl Own {
             kafka.commands_topic.as_str(),
             &kafka.dead_letter_topic,
             &kafka.retry_topic,
+            &kafka.events_topic,
         ];
         let groups = [worker.group_id.as_str(), &worker.retry_group_id()];
         let _ = admin.delete_groups(&groups, &options).await;
@@ -192,6 +193,7 @@ fn own_settings(run: &str) -> Settings {
     settings.kafka.commands_topic = format!("t.{run}.commands");
     settings.kafka.dead_letter_topic = format!("t.{run}.commands.dlq");
     settings.kafka.retry_topic = format!("t.{run}.retry");
+    settings.kafka.events_topic = format!("t.{run}.events");
     settings.redis = RedisSettings::of_url(variable("HOLDFAST_REDIS_URL"));
     settings.redis.key_prefix = format!("t:{run}:");
     settings.worker.group_id = format!("t-{run}");
