@@ -2,7 +2,12 @@
 //!
 //! Running twice, or two runners at once, is safe: the runner takes the database's advisory lock,
 //! applies what is missing in order, and refuses a migration whose text has changed since. It then
-//! writes the database's own name, or refuses if the database already carries another.
+//! writes the database's own name, or refuses if the database already carries another. Last it makes
+//! the triggers that guard the audit trail, where its user may.
+
+mod guard;
+
+pub use guard::AuditGuard;
 
 use domain::{ShardName, StoreKind};
 use sqlx::migrate::{MigrateError, Migrator};
@@ -56,8 +61,8 @@ fn migrator(store: StoreKind) -> &'static Migrator {
     }
 }
 
-/// Brings one database to its schema and writes its name.
-pub async fn run(pool: &MySqlPool, identity: ShardIdentity) -> Result<(), MigrationError> {
+/// Brings one database to its schema and writes its name; answers whether its audit trail is guarded.
+pub async fn run(pool: &MySqlPool, identity: ShardIdentity) -> Result<AuditGuard, MigrationError> {
     let sql = |error| MigrationError::Sql(identity, error);
     let mut conn = pool.acquire().await.map_err(sql)?;
     let locked: Option<i64> = sqlx::query_scalar(LOCK)
@@ -77,21 +82,21 @@ pub async fn run(pool: &MySqlPool, identity: ShardIdentity) -> Result<(), Migrat
 async fn run_locked(
     conn: &mut MySqlConnection,
     identity: ShardIdentity,
-) -> Result<(), MigrationError> {
+) -> Result<AuditGuard, MigrationError> {
     let migrated = migrator(identity.name.store)
         .run_direct(None, conn, false)
         .await;
     migrated.map_err(|error| MigrationError::Migrate(identity, error))?;
-    let claimed = claim_identity(conn, identity).await;
+    let claimed = claim_identity(&mut *conn, identity).await;
     let found = claimed.map_err(|error| MigrationError::Sql(identity, error))?;
     let name = identity.name;
     let expected = describe(name.store.as_str(), name.index, identity.slot_map_epoch);
-    if found == expected {
-        tracing::info!(database = %expected, "The database is at its schema.");
-        Ok(())
-    } else {
-        Err(MigrationError::WrongIdentity { found, expected })
+    if found != expected {
+        return Err(MigrationError::WrongIdentity { found, expected });
     }
+    tracing::info!(database = %expected, "The database is at its schema.");
+    let guard = guard::ensure(conn, name.store).await;
+    guard.map_err(|error| MigrationError::Sql(identity, error))
 }
 
 async fn claim_identity(

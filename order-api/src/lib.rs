@@ -4,6 +4,7 @@
 //! truly whether something may still come of it. Start reading at `routes/create_order.rs`.
 
 mod accept_order;
+mod audit;
 mod auth;
 mod body;
 mod export;

@@ -51,6 +51,7 @@ problem_kinds! {
     NotEnqueued: SERVICE_UNAVAILABLE, "not_enqueued", "The order was not taken; nothing will happen";
     OutcomeUnknown: SERVICE_UNAVAILABLE, "outcome_unknown", "It is not known whether the order was taken";
     StoreUnavailable: SERVICE_UNAVAILABLE, "store_unavailable", "A store cannot be reached";
+    AuditUnavailable: SERVICE_UNAVAILABLE, "audit_unavailable", "The audit trail cannot be written";
     SearchUnavailable: SERVICE_UNAVAILABLE, "search_unavailable", "Search cannot be reached";
     Internal: INTERNAL_SERVER_ERROR, "internal_error", "Something went wrong on our side";
 }

@@ -7,7 +7,6 @@ use crate::auth::Identity;
 use crate::export::{
     BreakOff, CsvLines, ExportFile, ExportFormat, Outlet, Place, respond, to_ndjson,
 };
-use crate::problem::Problem;
 use crate::state::App;
 use crate::statement_view::EntryView;
 use axum::response::Response;
@@ -33,12 +32,12 @@ struct Rest {
 /// The entries of a statement after this number.
 pub(crate) fn export(
     app: &App,
+    place: Place,
     caller: Identity,
     statement: Statement,
     after: u64,
     format: ExportFormat,
-) -> Result<Response, Problem> {
-    let place = Place::take(app)?;
+) -> Response {
     let account = statement.account.id.to_string();
     let file = ExportFile {
         name: account.clone(),
@@ -52,7 +51,7 @@ pub(crate) fn export(
         format,
         after,
     };
-    Ok(respond(app, place, file, |outlet| rest.send(outlet)))
+    respond(app, place, file, |outlet| rest.send(outlet))
 }
 
 impl Rest {

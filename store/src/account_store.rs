@@ -1,10 +1,16 @@
-//! Accounts as the API works on them: open, find, close. Funding stands in `funding.rs`.
+//! Accounts as the API works on them: open, find, close. Funding stands in `funding.rs`. Each change is
+//! in the audit trail of its shard, in the same SQL transaction.
 
 use crate::accounts::{self, AccountInsert};
+use crate::audit::{self, Action, Author, Deed};
+use crate::close_unless_finished::CloseUnlessFinished;
 use crate::stores::Databases;
 use crate::{Account, StoreError};
-use domain::{AccountId, AccountKind, AccountStatus, BodyDigest, Currency};
+use domain::{AccountId, AccountKind, AccountStatus, BodyDigest, Currency, ShardName};
 use saga::SqlFault;
+use serde_json::{Map, json};
+use sqlx::Connection;
+use sqlx::mysql::MySqlConnection;
 use std::sync::Arc;
 
 /// Whose accounts a caller may see: a merchant his own, the back office all of its tenant's.
@@ -50,6 +56,8 @@ pub enum Opened {
 #[derive(Debug, Clone)]
 pub struct AccountStore {
     pub(crate) databases: Arc<Databases>,
+    /// In whose name changes stand in the audit trail.
+    pub(crate) author: Arc<Author>,
 }
 
 impl Scope<'_> {
@@ -62,7 +70,18 @@ impl Scope<'_> {
 
 impl AccountStore {
     pub(crate) fn new(databases: Arc<Databases>) -> Self {
-        Self { databases }
+        Self {
+            databases,
+            author: Arc::new(Author::unnamed()),
+        }
+    }
+
+    /// The same accounts, changed from here on in this author's name.
+    pub fn by(&self, author: Author) -> Self {
+        Self {
+            databases: self.databases.clone(),
+            author: Arc::new(author),
+        }
     }
 
     /// Opens an account with a balance of zero. Repeating it with the same id and digest answers
@@ -74,7 +93,9 @@ impl AccountStore {
         let shard = self.databases.routing.account_shard(new.id);
         let of = |error| StoreError::of(shard, error);
         let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
-        let inserted = accounts::insert(&mut conn, AccountInsert::of(new)).await;
+        let mut work = CloseUnlessFinished::new(&mut conn);
+        let inserted = self.insert(work.conn(), new, shard).await;
+        work.finish();
         let is_new = match inserted.map_err(SqlFault::from) {
             Ok(()) => true,
             Err(SqlFault::Duplicate(_)) => false,
@@ -123,8 +144,69 @@ impl AccountStore {
         let shard = self.databases.routing.account_shard(id);
         let of = |error| StoreError::of(shard, error);
         let mut conn = self.databases.pool(shard).acquire().await.map_err(of)?;
-        accounts::close(&mut conn, id).await.map_err(of)?;
+        let mut work = CloseUnlessFinished::new(&mut conn);
+        let closed = self.close_open(work.conn(), &account, shard).await;
+        work.finish();
+        closed.map_err(of)?;
         accounts::find(&mut conn, id).await.map_err(of)
+    }
+
+    /// One SQL transaction: the row and its entry in the trail, or neither.
+    async fn insert(
+        &self,
+        conn: &mut MySqlConnection,
+        new: &NewAccount,
+        shard: ShardName,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = conn.begin().await?;
+        let inserted = async {
+            accounts::insert(&mut tx, AccountInsert::of(new)).await?;
+            audit::append(&mut tx, shard, &self.author, &opening(new)).await
+        };
+        match inserted.await {
+            Ok(()) => tx.commit().await,
+            Err(error) => {
+                tx.rollback().await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// One SQL transaction; nothing where somebody else was quicker.
+    async fn close_open(
+        &self,
+        conn: &mut MySqlConnection,
+        account: &Account,
+        shard: ShardName,
+    ) -> Result<(), sqlx::Error> {
+        let mut tx = conn.begin().await?;
+        if accounts::close(&mut tx, account.id).await? {
+            audit::append(&mut tx, shard, &self.author, &closing(account)).await?;
+        }
+        tx.commit().await
+    }
+}
+
+/// The name is left out: it may be a person's, and the trail is kept for ever.
+fn opening(new: &NewAccount) -> Deed<'_> {
+    Deed {
+        tenant: Some(&new.tenant),
+        action: Action::AccountOpened,
+        object: new.id.to_string().into(),
+        detail: audit::detail([
+            ("kind", json!(new.kind)),
+            ("merchant", json!(new.merchant)),
+            ("currency", json!(new.currency.as_str())),
+        ]),
+    }
+}
+
+fn closing(account: &Account) -> Deed<'_> {
+    Deed {
+        tenant: Some(&account.tenant),
+        action: Action::AccountClosed,
+        object: account.id.to_string().into(),
+        detail: Map::new(),
     }
 }
 

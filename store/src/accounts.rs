@@ -223,13 +223,13 @@ pub(crate) async fn read_booked(
     Ok((balance, row.try_get("as_of")?))
 }
 
-/// Closes the account if it is open.
-pub(crate) async fn close(conn: &mut MySqlConnection, id: AccountId) -> Result<(), sqlx::Error> {
-    sqlx::query(CLOSE)
+/// Closes the account; whether it was open.
+pub(crate) async fn close(conn: &mut MySqlConnection, id: AccountId) -> Result<bool, sqlx::Error> {
+    let closed = sqlx::query(CLOSE)
         .bind(&id.as_bytes()[..])
         .execute(conn)
         .await?;
-    Ok(())
+    Ok(closed.rows_affected() > 0)
 }
 
 /// Reads accounts as they are committed now.

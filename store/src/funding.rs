@@ -1,8 +1,9 @@
 //! Money from the world outside into an account: one SQL transaction with two entries, between the
 //! account and the external account of its tenant and currency on the same shard. Idempotent by
-//! the entries' unique key (xid, leg).
+//! the entries' unique key (xid, leg). Its entry in the audit trail is of the same SQL transaction.
 
 use crate::accounts::{self, AccountInsert, NetPosting};
+use crate::audit::{self, Action, Deed};
 use crate::close_unless_finished::CloseUnlessFinished;
 use crate::entries::{self, Entry};
 use crate::postings::{Booking, book};
@@ -13,6 +14,7 @@ use domain::{
     minor_units_in_range,
 };
 use saga::SqlFault;
+use serde_json::json;
 use sqlx::Connection;
 use sqlx::mysql::MySqlConnection;
 
@@ -126,7 +128,14 @@ impl AccountStore {
         let mut conn = self.databases.pool(shard).acquire().await?;
         let mut work = CloseUnlessFinished::new(&mut conn);
         let mut tx = work.conn().begin().await?;
-        let funded = fund_in(&mut tx, scope, funding, external).await;
+        let funded = async {
+            let funded = fund_in(&mut tx, scope, funding, external).await?;
+            if let Some(Funded::Booked(receipt)) = &funded {
+                audit::append(&mut tx, shard, &self.author, &deed(scope, receipt)).await?;
+            }
+            Ok(funded)
+        };
+        let funded = funded.await;
         match &funded {
             Ok(Some(Funded::Booked(_))) => tx.commit().await?,
             Ok(Some(Funded::Replayed(_) | Funded::Conflict | Funded::Refused(_)) | None)
@@ -216,6 +225,20 @@ async fn fund_in(
     let entry = entries::read(conn, [key]).await?.remove(&key);
     let entry = entry.ok_or_else(|| SqlFault::from(sqlx::Error::RowNotFound))?;
     Ok(Some(Funded::Booked(receipt(funding, &entry))))
+}
+
+fn deed<'a>(scope: Scope<'a>, receipt: &FundingReceipt) -> Deed<'a> {
+    Deed {
+        tenant: Some(scope.tenant),
+        action: Action::AccountFunded,
+        object: receipt.account.to_string().into(),
+        detail: audit::detail([
+            ("funding", json!(receipt.xid.to_string())),
+            ("amount", json!(receipt.amount)),
+            ("currency", json!(receipt.currency.as_str())),
+            ("balance_after", json!(receipt.balance_after)),
+        ]),
+    }
 }
 
 fn refusal(funding: &Funding, account: &Account) -> Option<FundingRefusal> {

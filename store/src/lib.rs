@@ -6,6 +6,7 @@
 mod account_participant;
 mod account_store;
 mod accounts;
+pub mod audit;
 mod bisection;
 mod branch_records;
 mod close_unless_finished;

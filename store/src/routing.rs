@@ -2,7 +2,7 @@
 //! first, then the account shards.
 
 use crate::{StoreError, StoresSettings};
-use domain::{AccountId, OrderId, ShardName, SlotMap, StoreKind};
+use domain::{AccountId, BodyDigest, OrderId, ShardName, SlotMap, StoreKind};
 use saga::ShardId;
 
 /// The slot maps of both stores.
@@ -34,6 +34,17 @@ impl Routing {
         ShardName {
             store: StoreKind::Accounts,
             index: self.accounts.shard_of(id.as_bytes()),
+        }
+    }
+
+    /// The account shard whose audit trail keeps what a tenant asks for that is no row of a shard.
+    pub(crate) fn audit_shard(&self, tenant: &str) -> ShardName {
+        let digest = BodyDigest::of_parts([b"audit".as_slice(), tenant.as_bytes()]);
+        let mut id = [0; 16];
+        id.copy_from_slice(&digest.as_bytes()[..16]);
+        ShardName {
+            store: StoreKind::Accounts,
+            index: self.accounts.shard_of(&id),
         }
     }
 

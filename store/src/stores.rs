@@ -1,5 +1,6 @@
 //! The connections to every shard of both stores, and what is built on them.
 
+use crate::audit::AuditTrail;
 use crate::session::{SessionPlan, connect_options};
 use crate::{
     AccountParticipant, AccountStore, OrderLog, OrderLogSettings, OrderStore, Routing, StoreError,
@@ -35,6 +36,8 @@ pub struct Stores {
     pub orders: OrderStore,
     /// Accounts: open, find, close, fund, their statements.
     pub accounts: AccountStore,
+    /// Who did what.
+    pub audit: AuditTrail,
     pub(crate) databases: Arc<Databases>,
 }
 
@@ -71,6 +74,7 @@ impl Stores {
         Ok(Self {
             orders: OrderStore::new(databases.clone()),
             accounts: AccountStore::new(databases.clone()),
+            audit: AuditTrail::new(databases.clone()),
             databases,
         })
     }

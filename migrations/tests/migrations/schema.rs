@@ -130,6 +130,8 @@ async fn the_indexes_are_these_and_no_others() {
             StoreKind::Accounts,
             &[
                 "accounts.PRIMARY(id) unique",
+                "audit.PRIMARY(seq) unique",
+                "audit_head.PRIMARY(singleton) unique",
                 "entries.PRIMARY(account,number) unique",
                 "entries.entries_branch(xid,leg) unique",
                 "holds.PRIMARY(seq) unique",

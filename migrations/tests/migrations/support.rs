@@ -56,10 +56,34 @@ impl Own {
         own
     }
 
+    /// A user of this database alone, who may do all there but make triggers; its password is its name.
+    pub async fn user_without_triggers(&self) -> String {
+        let user = self.name.chars().rev().take(28).collect::<String>();
+        let name = format!("'{user}'@'127.0.0.1'");
+        let grants = "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP";
+        for statement in [
+            format!("CREATE USER {name} IDENTIFIED BY '{user}'"),
+            format!("GRANT {grants} ON {}.* TO {name}", self.name),
+        ] {
+            run_on(&self.server, statement).await;
+        }
+        user
+    }
+
+    pub async fn drop_user(&self, user: &str) {
+        run_on(&self.server, format!("DROP USER '{user}'@'127.0.0.1'")).await;
+    }
+
     pub async fn drop(self) {
         self.pool.close().await;
         run_on(&self.server, format!("DROP DATABASE {}", self.name)).await;
     }
+}
+
+/// The address of a test's database for another user.
+pub fn url_as(own: &Own, user: &str) -> String {
+    let (_, host) = own.server.rsplit_once('@').unwrap();
+    format!("mysql://{user}:{user}@{host}/{}", own.name)
 }
 
 async fn run_on(server: &str, statement: String) {

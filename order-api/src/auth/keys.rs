@@ -39,6 +39,7 @@ struct Claims {
     #[serde(default)]
     exp: f64,
     jti: Option<String>,
+    sub: Option<String>,
     tenant: Option<String>,
     merchant: Option<String>,
     #[serde(default)]
@@ -83,7 +84,7 @@ impl KeySet {
         let claims = decode::<Claims>(token, &bound.key, &bound.validation)
             .map_err(|error| refusal(error.kind()))?
             .claims;
-        identity(claims)
+        identity(claims, &kid)
     }
 }
 
@@ -116,10 +117,9 @@ fn refusal(kind: &ErrorKind) -> TokenError {
     }
 }
 
-fn identity(claims: Claims) -> Result<Identity, TokenError> {
-    if claims.jti.is_none_or(|jti| jti.is_empty()) {
-        return Err(TokenError::Claim("jti"));
-    }
+fn identity(claims: Claims, kid: &str) -> Result<Identity, TokenError> {
+    let jti = claims.jti.filter(|jti| !jti.is_empty());
+    let jti = jti.ok_or(TokenError::Claim("jti"))?;
     let tenant = claims.tenant.ok_or(TokenError::Claim("tenant"))?;
     check_scope_name(&tenant).map_err(|_| TokenError::Claim("tenant"))?;
     if let Some(merchant) = &claims.merchant {
@@ -128,6 +128,8 @@ fn identity(claims: Claims) -> Result<Identity, TokenError> {
     Ok(Identity {
         tenant,
         merchant: claims.merchant,
+        subject: claims.sub.filter(|subject| !subject.is_empty()),
+        token: format!("{kid}/{jti}"),
         scope: claims.scope,
         // The library has refused a missing or negative one.
         expires_at: claims.exp as u64,
@@ -181,7 +183,7 @@ MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
             "scope":"orders:write","iss":"holdfast","aud":"holdfast"}"#;
         domain::mangled::each_mangled(&[good.to_vec()], |bytes| {
             let claims = serde_json::from_slice::<Claims>(bytes);
-            if let Ok(Ok(named)) = claims.map(identity) {
+            if let Ok(Ok(named)) = claims.map(|claims| identity(claims, "k")) {
                 assert!(check_scope_name(&named.tenant).is_ok());
             }
         });

@@ -6,6 +6,7 @@ pub(crate) use keys::KeySet;
 
 use crate::problem::{Problem, ProblemKind};
 use crate::remembered::Remembered;
+use crate::request_context::RequestContext;
 use crate::state::App;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use store::audit::{Author, Via};
 
 /// Section `[auth]`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -63,6 +65,10 @@ pub(crate) struct Identity {
     pub(crate) tenant: String,
     /// One of its merchants; none is the back office, who sees the whole tenant.
     pub(crate) merchant: Option<String>,
+    /// Who holds the token, as its issuer says, if it does.
+    subject: Option<String>,
+    /// The token itself: its key's id and its own, `kid/jti`.
+    token: String,
     /// Scopes, separated by spaces.
     scope: String,
     /// Unix seconds.
@@ -187,12 +193,28 @@ fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
 }
 
 /// The identity of the request, for a handler.
-pub(crate) struct Caller(Arc<Identity>);
+pub(crate) struct Caller {
+    identity: Arc<Identity>,
+    request_id: String,
+}
+
+impl Caller {
+    /// In whose name what is asked stands in the audit trail.
+    pub(crate) fn author(&self) -> Author {
+        let Identity { subject, token, .. } = &*self.identity;
+        Author {
+            actor: subject.clone().unwrap_or_else(|| format!("token {token}")),
+            via: Via::Api,
+            token: Some(token.clone()),
+            request_id: self.request_id.clone(),
+        }
+    }
+}
 
 impl Deref for Caller {
     type Target = Identity;
     fn deref(&self) -> &Identity {
-        &self.0
+        &self.identity
     }
 }
 
@@ -202,7 +224,13 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let now = jsonwebtoken::get_current_timestamp();
         let identity = app.authenticator.authenticate(&parts.headers, now)?;
-        Ok(Self(identity))
+        // The outermost layer has put it there.
+        let context = parts.extensions.get::<RequestContext>();
+        let request_id = context.map_or("", RequestContext::request_id).to_owned();
+        Ok(Self {
+            identity,
+            request_id,
+        })
     }
 }
 
@@ -214,6 +242,8 @@ mod tests {
         Identity {
             tenant: "demo".into(),
             merchant: merchant.map(str::to_owned),
+            subject: None,
+            token: "k/1".into(),
             scope: "orders:read orders:write".into(),
             expires_at: 0,
         }

@@ -47,6 +47,11 @@ impl ExportFormat {
         }
     }
 
+    /// As `format` asks for it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        self.ending()
+    }
+
     const fn content_type(self) -> &'static str {
         match self {
             Self::Csv => "text/csv; charset=utf-8",

@@ -101,7 +101,7 @@ pub(super) async fn open_account(
     let key = idempotency_key::optional(request.headers())?.map(str::to_owned);
     let to_open: AccountToOpen = body::json(request, &app).await?;
     let new = new_account(&app, &caller, key.as_deref(), to_open)?;
-    let accounts = app.accounts.clone();
+    let accounts = app.accounts.by(caller.author());
     let opened = to_its_end(&app, async move { accounts.open(&new).await });
     let (account, replayed) = match opened.await? {
         Opened::New(account) => (account, false),
@@ -164,7 +164,7 @@ pub(super) async fn close_account(
     caller.require(Scope::AccountsWrite)?;
     let id = account_id(&id)?;
     body::discard(request, &app).await?;
-    let accounts = app.accounts.clone();
+    let accounts = app.accounts.by(caller.author());
     let closed = to_its_end(&app, async move {
         accounts.close(store_scope(&caller), id).await
     });

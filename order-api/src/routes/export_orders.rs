@@ -1,7 +1,8 @@
 //! `GET /v1/search/orders?format=csv` or `ndjson`: all orders that a search finds, as one file.
 
 use super::search_orders::{begin, give_back, problem, read_consistency, resume};
-use crate::auth::Identity;
+use crate::audit::write_down;
+use crate::auth::Caller;
 use crate::export::{ExportFormat, Place, require_an_end};
 use crate::order_view::shown_time;
 use crate::problem::{Problem, ProblemKind};
@@ -11,6 +12,8 @@ use crate::state::App;
 use axum::http::{HeaderName, HeaderValue, Version};
 use axum::response::Response;
 use domain::OrderId;
+use serde_json::{Map, Value, json};
+use store::audit::{Action, Deed, detail};
 
 /// Leads to this export's point in time again, together with `after`.
 const CURSOR: HeaderName = HeaderName::from_static("export-cursor");
@@ -21,7 +24,7 @@ const AS_OF: HeaderName = HeaderName::from_static("export-as-of");
 /// stands in the way at first is told as a problem.
 pub(super) async fn export_orders(
     app: App,
-    caller: &Identity,
+    caller: &Caller,
     version: Version,
     mut parameters: Parameters,
     format: ExportFormat,
@@ -58,6 +61,12 @@ pub(super) async fn export_orders(
     }
     let first = first.map_err(problem)?;
     let headers = headers(&app, &search, &first, is_kept)?;
+    if let Err(problem) = write_down(&app, caller, &deed(&search, format, after)).await {
+        if is_new && is_kept {
+            give_back(&app, search.point_in_time.clone());
+        }
+        return Err(problem);
+    }
     let export = Export {
         app,
         search,
@@ -68,6 +77,31 @@ pub(super) async fn export_orders(
     let mut response = export.respond(place);
     response.headers_mut().extend(headers);
     Ok(response)
+}
+
+/// What the trail says of an export; one that goes on after an order is an export of its own.
+fn deed(search: &Cursor, format: ExportFormat, after: Option<OrderId>) -> Deed<'_> {
+    let filters = serde_json::to_value(&search.filters).unwrap_or_default();
+    let filters: Map<String, Value> = match filters {
+        Value::Object(filters) => filters.into_iter().filter(|(_, v)| is_set(v)).collect(),
+        _ => Map::new(),
+    };
+    Deed {
+        tenant: Some(&search.tenant),
+        action: Action::OrdersExported,
+        object: "orders".into(),
+        detail: detail([
+            ("merchant", json!(search.merchant)),
+            ("filters", Value::Object(filters)),
+            ("format", json!(format.as_str())),
+            ("after", json!(after.map(|order| order.to_string()))),
+            ("as_of", json!(search.as_of.map(shown_time))),
+        ]),
+    }
+}
+
+fn is_set(value: &Value) -> bool {
+    !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty())
 }
 
 /// An export holds all that is found, as search has it.

@@ -93,7 +93,7 @@ pub(super) async fn fund_account(
         amount: money.amount,
         currency: money.currency,
     };
-    let accounts = app.accounts.clone();
+    let accounts = app.accounts.by(caller.author());
     let funded = to_its_end(&app, async move {
         accounts.fund(store_scope(&caller), &funding).await
     });

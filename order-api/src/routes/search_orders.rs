@@ -75,7 +75,7 @@ pub(crate) struct FoundOrders {
             ("export-as-of" = String, description = "Of an export: everything that happened before is in it"),
         )),
         (status = 410, description = "`cursor_expired`: begin again", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`search_unavailable`; with `consistency=strict` also `store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`search_unavailable`; with `consistency=strict` also `store_unavailable`, for an export also `audit_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn search_orders(

@@ -2,8 +2,9 @@
 
 use super::accounts::{account_id, not_found, store_scope, unavailable};
 use super::search_orders::{Pairs, parameters};
+use crate::audit::write_down;
 use crate::auth::{Caller, Identity, Scope};
-use crate::export::{ExportFormat, require_an_end};
+use crate::export::{ExportFormat, Place, require_an_end};
 use crate::order_view::shown_time;
 use crate::problem::{Problem, ProblemBody};
 use crate::search::Parameters;
@@ -15,6 +16,8 @@ use axum::extract::{Path, State};
 use axum::http::Version;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use serde_json::json;
+use store::audit::{Action, Deed, detail};
 use store::{Period, Statement, StatementDay};
 use utoipa::ToSchema;
 
@@ -102,7 +105,7 @@ pub(crate) struct DayView {
             (String = "application/x-ndjson"),
         )),
         (status = 404, description = "`account_not_found`", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "`store_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "`store_unavailable`; for an export also `audit_unavailable`", body = ProblemBody, content_type = "application/problem+json"),
     ),
 )]
 pub(super) async fn get_statement(
@@ -124,7 +127,7 @@ pub(super) async fn get_statement(
         parameters.finish()?;
         require_an_end(version)?;
         let statement = draw_up(&app, &caller, &id, period).await?;
-        return export(&app, Identity::clone(&caller), statement, after, format);
+        return export_audited(&app, &caller, statement, after, format).await;
     }
     let paging = &app.settings.paging;
     let limit = parameters.take_limit(paging.limit_default, paging.limit_max)?;
@@ -177,6 +180,31 @@ pub(super) async fn get_statement_days(
         as_of: shown_time(statement.as_of),
         data: days.iter().map(DayView::of).collect(),
     }))
+}
+
+/// The file, once it is written down who takes it.
+async fn export_audited(
+    app: &App,
+    caller: &Caller,
+    statement: Statement,
+    after: u64,
+    format: ExportFormat,
+) -> Result<Response, Problem> {
+    let place = Place::take(app)?;
+    let deed = Deed {
+        tenant: Some(&caller.tenant),
+        action: Action::StatementExported,
+        object: statement.account.id.to_string().into(),
+        detail: detail([
+            ("merchant", json!(caller.merchant)),
+            ("format", json!(format.as_str())),
+            ("after", json!(after.max(statement.after))),
+            ("through", json!(statement.through)),
+        ]),
+    };
+    write_down(app, caller, &deed).await?;
+    let caller = Identity::clone(caller);
+    Ok(export(app, place, caller, statement, after, format))
 }
 
 fn period(parameters: &mut Parameters) -> Result<Period, Problem> {

@@ -259,6 +259,13 @@ impl Stand {
         self.database_of(id.as_bytes(), 2).await
     }
 
+    /// Runs a statement on each account shard.
+    pub async fn on_account_shards(&self, statement: &str) {
+        for (server, name) in &self.databases[2..] {
+            run_on(&format!("{server}/{name}"), statement.to_owned()).await;
+        }
+    }
+
     async fn database_of(&self, id: &[u8; 16], first: usize) -> MySqlConnection {
         let shard = SlotMap::even(1, 2).unwrap().shard_of(id);
         let (server, name) = &self.databases[first + usize::from(shard)];

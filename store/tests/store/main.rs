@@ -5,6 +5,7 @@
 
 mod account_statements;
 mod accounts;
+mod audit;
 mod confirm_and_cancel;
 mod conformance;
 mod connections;
