@@ -1,12 +1,13 @@
-//! What goes to the index in one bulk: the newest version of each order, and the transactions that
-//! are done once it is acknowledged.
+//! What is read between two writes: every change of an order in the order in which it was made, the
+//! newest of each for the index, and the transactions that are done once all of it is acknowledged.
 
 use crate::document::Document;
-use crate::gtid_set::{Gtid, GtidSet};
+use crate::stream_position::{Position, TransactionId};
 use domain::OrderId;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// A change that cannot become a document, kept with its cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -26,25 +27,26 @@ pub struct DeadLetter {
     pub document: Option<Value>,
 }
 
-/// Documents and the transactions they complete.
+/// Changes and the transactions they complete.
 #[derive(Debug, Default)]
 pub struct Batch {
-    documents: HashMap<OrderId, Document>,
+    changes: Vec<Arc<Document>>,
+    newest: HashMap<OrderId, Arc<Document>>,
     dead_letters: Vec<DeadLetter>,
-    transactions: GtidSet,
+    transactions: Position,
     bytes: usize,
 }
 
 impl Batch {
-    /// Adds a document unless a newer version of it is there already.
+    /// Adds a change. The index gets it unless a newer version of the order is here.
     pub fn add(&mut self, document: Document) {
-        let bytes = estimate(&document);
-        match self.documents.get_mut(&document.order_id) {
+        let document = Arc::new(document);
+        self.bytes += estimate(&document);
+        self.changes.push(Arc::clone(&document));
+        match self.newest.get(&document.order_id) {
             Some(known) if known.version > document.version => {}
-            Some(known) => *known = document,
-            None => {
-                self.bytes += bytes;
-                self.documents.insert(document.order_id, document);
+            _ => {
+                self.newest.insert(document.order_id, document);
             }
         }
     }
@@ -56,24 +58,29 @@ impl Batch {
     }
 
     /// A transaction whose every change is in this batch or an earlier one.
-    pub fn complete(&mut self, gtid: Gtid) {
-        self.transactions.insert(gtid);
+    pub fn complete(&mut self, id: TransactionId) {
+        self.transactions.insert(id);
     }
 
     /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
-        self.documents.is_empty() && self.dead_letters.is_empty() && self.transactions.is_empty()
+        self.newest.is_empty() && self.dead_letters.is_empty() && self.transactions.is_empty()
     }
 
     /// Whether it has reached a limit.
     pub fn is_full(&self, documents_max: usize, bytes_max: usize) -> bool {
-        let count = self.documents.len() + self.dead_letters.len();
+        let count = self.newest.len() + self.dead_letters.len();
         count >= documents_max || self.bytes >= bytes_max
     }
 
-    /// The documents, the dead letters, and the transactions they complete.
-    pub fn into_parts(self) -> (Vec<Document>, Vec<DeadLetter>, GtidSet) {
-        let documents = self.documents.into_values().collect();
+    /// Every change, in the order in which they were made.
+    pub fn changes(&self) -> Vec<Arc<Document>> {
+        self.changes.clone()
+    }
+
+    /// The newest document of each order, the dead letters, and the transactions they complete.
+    pub fn into_parts(self) -> (Vec<Arc<Document>>, Vec<DeadLetter>, Position) {
+        let documents = self.newest.into_values().collect();
         (documents, self.dead_letters, self.transactions)
     }
 }
@@ -88,7 +95,7 @@ fn estimate(document: &Document) -> usize {
 mod tests {
     use super::*;
     use crate::document::document;
-    use crate::gtid_set::Source;
+    use crate::gtid_set::{Gtid, Source};
     use crate::rows::OrderRow;
     use proptest::prelude::*;
 
@@ -127,6 +134,8 @@ mod tests {
                 let known = newest.entry(OrderId::from_bytes([id; 16])).or_insert(v);
                 *known = v.max(*known);
             }
+            let made = |d: &Arc<Document>| (d.order_id.as_bytes()[0], d.version);
+            prop_assert_eq!(batch.changes().iter().map(made).collect::<Vec<_>>(), changes);
             let (documents, _, _) = batch.into_parts();
             let found: HashMap<_, _> = documents.iter().map(|d| (d.order_id, d.version)).collect();
             prop_assert_eq!(found, newest);
@@ -150,9 +159,9 @@ mod tests {
             uuid: [1; 16],
             tag: None,
         };
-        batch.complete(Gtid { source, number: 7 });
+        batch.complete(Gtid { source, number: 7 }.into());
         assert!(!batch.is_empty());
         let (documents, dead, transactions) = batch.into_parts();
-        assert!(documents.is_empty() && dead.is_empty() && transactions.len() == 1);
+        assert!(documents.is_empty() && dead.is_empty() && !transactions.is_empty());
     }
 }

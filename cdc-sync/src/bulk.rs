@@ -5,6 +5,7 @@ use crate::document::Document;
 use crate::search_client::SearchError;
 use bytes::Bytes;
 use serde::Deserialize;
+use std::borrow::Borrow;
 
 /// The answer is cut to what is read here.
 const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
@@ -20,10 +21,11 @@ pub fn index_path(index: &str) -> String {
 }
 
 /// The request that writes each document unless the index holds a newer version.
-pub fn encode(documents: &[Document]) -> Result<Bytes, serde_json::Error> {
+pub fn encode(documents: &[impl Borrow<Document>]) -> Result<Bytes, serde_json::Error> {
     use std::io::Write;
     let mut lines = Vec::with_capacity(documents.len() * 640);
     for document in documents {
+        let document = document.borrow();
         // Writing to a Vec cannot fail.
         let _ = writeln!(
             lines,

@@ -2,6 +2,7 @@
 //! several followers of one index the one with the lease does so; the others stand by.
 
 use crate::error::{Definite, Transient};
+use crate::event_publisher::EventProducer;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
@@ -12,9 +13,11 @@ use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
 use crate::session::{Claims, Session, definite};
 use crate::settings::Settings;
+use crate::snapshot::asked::Snapshotter;
 use crate::source::Server;
 use crate::targets::Targets;
 use metrics::{counter, gauge};
+use rdkafka::error::KafkaError;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
@@ -26,6 +29,9 @@ pub enum FollowerError {
     /// Elasticsearch refuses for a reason that stays.
     #[error("Elasticsearch refuses: {0}")]
     Search(SearchError),
+    /// The settings of Kafka make no producer.
+    #[error("no events can be published: {0}")]
+    Events(#[from] KafkaError),
     /// No stream is left.
     #[error("no server is followed any more: {0}")]
     NothingLeft(String),
@@ -39,6 +45,13 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), FollowerError> {
     let client = SearchClient::new(&settings.search).map_err(FollowerError::Search)?;
+    let events = match settings.events.publish {
+        true => Some(Arc::new(EventProducer::new(
+            &settings.kafka,
+            &settings.events,
+        )?)),
+        false => None,
+    };
     let patience = Patience {
         settings: &settings,
         health: &health,
@@ -64,6 +77,7 @@ pub async fn run(
             servers: &servers,
             health: &health,
             targets: &targets,
+            events: &events,
             lease: lease.freshness(),
             stop: &acting,
         };
@@ -153,6 +167,7 @@ struct Act<'a> {
     servers: &'a [Server],
     health: &'a Health,
     targets: &'a Targets,
+    events: &'a Option<Arc<EventProducer>>,
     lease: Freshness,
     stop: &'a CancellationToken,
 }
@@ -166,6 +181,7 @@ impl Act<'_> {
             servers,
             health,
             targets,
+            events,
             lease,
             stop,
         } = self;
@@ -176,7 +192,7 @@ impl Act<'_> {
         for server in servers.iter().cloned() {
             let (settings, client) = (Arc::clone(settings), (*client).clone());
             let (health, targets, stop) = ((*health).clone(), (*targets).clone(), (*stop).clone());
-            let (claims, lag) = (claims.clone(), lag.clone());
+            let (claims, lag, events) = (claims.clone(), lag.clone(), (*events).clone());
             let (refresher, lease) = (refresher.clone(), lease.clone());
             lag.as_of(&server.label, NEVER);
             streams.spawn(async move {
@@ -189,6 +205,7 @@ impl Act<'_> {
                     lag: &lag,
                     lease: &lease,
                     targets: &targets,
+                    events: &events,
                     refresher: &refresher,
                     stop: &stop,
                 };
@@ -204,7 +221,15 @@ impl Act<'_> {
             health,
             stop,
         };
-        let beside = async { tokio::join!(lag.tell(), rebuilder.run()) };
+        let snapshotter = Snapshotter {
+            settings,
+            client,
+            servers,
+            targets,
+            health,
+            stop,
+        };
+        let beside = async { tokio::join!(lag.tell(), rebuilder.run(), snapshotter.run()) };
         tokio::select! {
             ended = all_ended(streams, health, stop) => ended,
             _ = beside => Ok(()),

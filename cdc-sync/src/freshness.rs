@@ -7,19 +7,21 @@
 
 use crate::error::FollowError;
 use crate::examine::{Watermark, watermark};
-use crate::gtid_set::GtidSet;
 use crate::lag::Lag;
 use crate::position::{SavedPosition, save};
 use crate::refresher::Refresher;
 use crate::search_client::{SearchClient, SearchError};
-use crate::search_writer::{Applied, now};
+use crate::search_writer::now;
 use crate::session::Session;
 use crate::settings::FollowerSettings;
+use crate::sinks::Applied;
+use crate::snapshot::checkpoint;
 use crate::source::Server;
+use crate::stream_position::Position;
 use crate::targets::Targets;
-use metrics::gauge;
+use metrics::{gauge, histogram};
 use mysql_async::Conn;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -33,8 +35,12 @@ pub struct Keeper<'a> {
     refresher: &'a Refresher,
     saved: SavedPosition,
     pending: Option<Watermark>,
+    /// When the pending watermark was asked for: everything in it was committed by then, or a moment
+    /// later.
+    asked: Option<Instant>,
     conn: Option<Conn>,
     trouble: Option<String>,
+    may_have_checkpoint: bool,
 }
 
 impl<'a> Keeper<'a> {
@@ -54,8 +60,10 @@ impl<'a> Keeper<'a> {
             refresher: session.refresher,
             saved,
             pending: reached,
+            asked: None,
             conn: Some(conn),
             trouble: None,
+            may_have_checkpoint: true,
         }
     }
 
@@ -90,7 +98,9 @@ impl<'a> Keeper<'a> {
             None => self.server.connect().await,
         };
         let Ok(mut conn) = conn else { return };
+        let asked = Instant::now();
         if let Ok(watermark) = watermark(&mut conn, timeout).await {
+            self.asked = Some(asked);
             self.pending = Some(watermark);
             self.conn = Some(conn);
         }
@@ -128,33 +138,44 @@ impl<'a> Keeper<'a> {
         let is_reached = is_reached(self.pending.as_ref(), &applied.position);
         if is_reached {
             self.refresher.refresh_after(applied.documents_at).await?;
+            if let Some(asked) = self.asked.take() {
+                histogram!("follower_searchable_seconds", "stream" => self.server.label.clone())
+                    .record(asked.elapsed().as_secs_f64());
+            }
             next.as_of = self
                 .pending
                 .take()
                 .map_or(next.as_of, |watermark| watermark.at);
         }
-        if next == self.saved {
-            return Ok(());
+        if next != self.saved {
+            next.saved_at = now();
+            save(self.client, &next).await?;
+            self.saved = next;
         }
-        next.saved_at = now();
-        save(self.client, &next).await?;
-        self.saved = next;
+        self.forget_snapshot().await
+    }
+
+    /// How far a snapshot has come need not be known once there is a position.
+    async fn forget_snapshot(&mut self) -> Result<(), SearchError> {
+        if self.may_have_checkpoint {
+            checkpoint::forget(self.client, &self.saved.shards).await?;
+            self.may_have_checkpoint = false;
+        }
         Ok(())
     }
 
-    fn report(&self, position: &GtidSet) {
+    fn report(&self, position: &Position) {
         self.lag.as_of(&self.server.label, &self.saved.as_of);
-        let executed = self
+        let behind = self
             .pending
             .as_ref()
-            .map_or(0, |pending| pending.executed.len());
-        let behind = executed.saturating_sub(position.len());
+            .map_or(0, |pending| position.lacks(&pending.executed));
         gauge!("follower_transactions_behind", "stream" => self.server.label.clone())
             .set(behind as f64);
     }
 }
 
-fn is_reached(pending: Option<&Watermark>, position: &GtidSet) -> bool {
+fn is_reached(pending: Option<&Watermark>, position: &Position) -> bool {
     pending.is_some_and(|watermark| position.contains(&watermark.executed))
 }
 
@@ -164,7 +185,7 @@ mod tests {
 
     const UUID: &str = "3e11fa47-71ca-11e1-9e33-c80aa9429562";
 
-    fn set(intervals: &str) -> GtidSet {
+    fn set(intervals: &str) -> Position {
         format!("{UUID}:{intervals}").parse().unwrap()
     }
 

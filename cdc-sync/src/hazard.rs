@@ -52,6 +52,19 @@ pub enum Hazard {
     /// Rows come at PREPARE, the outcome later: not followed.
     #[error("an XA transaction changed orders, which nobody of ours does")]
     Xa,
+    /// Rows that were let out of a very large transaction never were.
+    #[error(
+        "a very large transaction was undone after some of its rows had gone out: search shows what the store does not hold, mend it from the stores"
+    )]
+    Undone,
+    /// Rows that the decoder would pass over.
+    #[error("event type {0} is MariaDB's compressed form: log_bin_compress was not OFF")]
+    Compressed(u8),
+    /// Rows that nobody but the server can read.
+    #[error(
+        "the binlog is encrypted, and the server does not decrypt it for us: set encrypt_binlog OFF"
+    )]
+    Encrypted,
     /// Rows of a table that was never described.
     #[error("rows of table number {0} come without its description")]
     NoTableMap(u64),
@@ -71,6 +84,11 @@ pub enum Hazard {
         "our position is ahead of the server, which has lost transactions that search already shows: {0}"
     )]
     Ahead(String),
+    /// The server's past is another than the one our position belongs to.
+    #[error(
+        "the server's history is not the one that our position belongs to, so search may show what the server never had: {0}"
+    )]
+    Diverged(String),
     /// The server names a place in its binlog that is not there.
     #[error("the server cannot read its binlog at our position: {0}")]
     BadPosition(String),
@@ -119,7 +137,11 @@ pub fn is_inner(event: &Event) -> bool {
     !event.footer().get_checksum_enabled()
 }
 
-/// What a refusal to stream (error 1236) means, by its text: the number is the same for all.
+/// The errors of a server that will not stream: one for nearly all reasons, and MariaDB's own for a
+/// position that it does not know and for a second reader with our id.
+pub const REFUSALS_TO_STREAM: [u16; 4] = [1236, 1945, 1955, 4052];
+
+/// What a refusal to stream means, by its text: the number tells hardly anything.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
     /// Needed binlogs are gone: a snapshot helps.
@@ -128,15 +150,21 @@ pub enum Refusal {
     Definite(Hazard),
 }
 
-/// Reads the text of error 1236 from a server that knows us by `server_id`.
+/// Reads the text of a refusal from a server that knows us by `server_id`.
 pub fn classify_refusal(text: &str, server_id: u32) -> Refusal {
     let has = |parts: &[&str]| parts.iter().any(|part| text.contains(part));
-    let hazard = if has(&["purged required", "has purged"]) {
+    let hazard = if has(&[
+        "purged required",
+        "has purged",
+        "binlog files have been purged",
+    ]) {
         return Refusal::Purged;
     } else if has(&["same server_uuid/server_id", "same server_id"]) {
         Hazard::DuplicateServerId(server_id)
     } else if has(&["has more GTIDs"]) {
         Hazard::Ahead(text.to_owned())
+    } else if has(&["not in the master's binlog", "master is missing the GTID"]) {
+        Hazard::Diverged(text.to_owned())
     } else if has(&[
         "impossible position",
         "position > file size",
@@ -163,6 +191,18 @@ mod tests {
         let older = "The slave is connecting using CHANGE MASTER TO MASTER_AUTO_POSITION = 1, but \
                      the master has purged binary logs containing GTIDs that the slave requires.";
         assert_eq!(classify_refusal(older, 7), Refusal::Purged);
+        let maria = "Could not find GTID state requested by slave in any binlog files. Probably the \
+                     slave state is too old and required binlog files have been purged.";
+        assert_eq!(classify_refusal(maria, 7), Refusal::Purged);
+        for text in [
+            "Error: connecting slave requested to start from GTID 0-77-9, which is not in the \
+             master's binlog",
+            "The binlog on the master is missing the GTID 0-77-9 requested by the slave (even \
+             though a subsequent sequence number does exist), and GTID strict mode is enabled.",
+        ] {
+            let expected = Refusal::Definite(Hazard::Diverged(text.into()));
+            assert_eq!(classify_refusal(text, 7), expected);
+        }
         for text in [
             "A replica with the same server_uuid/server_id as this replica has connected to the \
              source; the first event '' at 4",

@@ -1,4 +1,4 @@
-//! Whether the follower does its work, for `/readyz`: each server's stream, and Elasticsearch.
+//! Whether the follower does its work, for `/readyz`: each server's stream, Elasticsearch, and Kafka.
 
 use service::admin::Readiness;
 use std::collections::BTreeMap;
@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const STREAMS: &str = "streams";
 /// The part that speaks for Elasticsearch.
 const SEARCH: &str = "search";
+/// The part that speaks for the topic of events.
+const EVENTS: &str = "events";
 
 /// Gathers what each stream says into the service's readiness.
 #[derive(Debug, Clone)]
@@ -41,6 +43,7 @@ impl Health {
     pub fn stands_by(&self) {
         self.acts.store(false, Ordering::Relaxed);
         self.search(Ok(()));
+        self.events(Ok(()));
         self.streams(BTreeMap::new());
     }
 
@@ -90,6 +93,11 @@ impl Health {
     /// Says how Elasticsearch is.
     pub fn search(&self, is: Result<(), String>) {
         self.readiness.set(SEARCH, is);
+    }
+
+    /// Says whether Kafka takes the events.
+    pub fn events(&self, is: Result<(), String>) {
+        self.readiness.set(EVENTS, is);
     }
 }
 

@@ -174,6 +174,7 @@ fn positions() -> Value {
             "position": stored, "as_of": time, "saved_at": time,
             "holder": keyword, "process": keyword, "released": { "type": "boolean" }, "renewed_at": time,
             "rebuild": { "type": "object", "enabled": false },
+            "snapshot": { "type": "object", "enabled": false },
         }},
     })
 }

@@ -54,10 +54,32 @@ pub fn describe() {
         "follower_transactions_behind",
         "Executed by the server, not yet acknowledged"
     );
+    describe_gauge!(
+        "follower_bulk_documents_max",
+        "Documents in the next bulk, at most: smaller while bulks are put off"
+    );
     describe_histogram!(
         "follower_bulk_seconds",
         Unit::Seconds,
         "One bulk request, answer included"
+    );
+    describe_histogram!(
+        "follower_searchable_seconds",
+        Unit::Seconds,
+        "From a commit until a search finds it, sampled once an interval"
+    );
+    describe_histogram!(
+        "follower_publish_seconds",
+        Unit::Seconds,
+        "One set of events, acknowledgement included"
+    );
+    describe_gauge!(
+        "follower_snapshot_share",
+        "How much of a server's first snapshot is copied, from 0 to 1"
+    );
+    describe_gauge!(
+        "follower_asked_snapshot_share",
+        "How much of the snapshot that was asked for is written, from 0 to 1"
     );
     for (name, meaning) in [
         ("follower_events_total", "Binlog events read"),
@@ -78,6 +100,11 @@ pub fn describe() {
         (
             "follower_bulk_retries_total",
             "Bulk requests to be sent again",
+        ),
+        ("follower_order_events_total", "Events published"),
+        (
+            "follower_publish_retries_total",
+            "Sets of events to be sent again",
         ),
         (
             "follower_reconnects_total",

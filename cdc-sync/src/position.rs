@@ -7,10 +7,10 @@
 //! one that was never followed has a placeholder as old as time.
 
 use crate::bulk;
-use crate::gtid_set::GtidSet;
 use crate::search_client::{SearchClient, SearchError};
 use crate::search_writer::now;
 use crate::source::Server;
+use crate::stream_position::Position;
 use bytes::Bytes;
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -22,7 +22,7 @@ pub const NEVER: &str = "1970-01-01T00:00:00.000000Z";
 /// What is saved of one server, under the name of each of its shards.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SavedPosition {
-    /// `@@server_uuid`; empty in a placeholder.
+    /// The server's own name for itself ([`crate::examine`]); empty in a placeholder.
     pub server: String,
     /// Where it was reached.
     pub address: String,
@@ -31,7 +31,7 @@ pub struct SavedPosition {
     /// The indices the documents went to, by their uuids, joined by commas: two while there is another
     /// beside the orders' own.
     pub index_uuid: String,
-    /// Every transaction whose documents are in each of them, as MySQL writes GTID sets.
+    /// Every transaction whose documents are in each of them, as its server writes GTIDs.
     pub position: String,
     /// What was committed before this instant of the server's clock is found by a search.
     pub as_of: String,
@@ -135,7 +135,7 @@ pub enum Start {
     /// After these transactions; what is saved says how fresh the index was.
     Resume {
         /// The saved position.
-        position: GtidSet,
+        position: Position,
         /// The saved freshness.
         as_of: String,
     },
@@ -165,7 +165,7 @@ pub fn start(saved: &[Option<SavedPosition>], index_uuid: &str) -> Start {
     if saved.iter().any(|saved| saved.position != oldest.position) {
         return snapshot("the shards of this server were saved at different positions");
     }
-    match oldest.position.parse::<GtidSet>() {
+    match oldest.position.parse::<Position>() {
         Ok(position) => Start::Resume {
             position,
             as_of: oldest.as_of.clone(),

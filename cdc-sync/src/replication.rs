@@ -6,6 +6,8 @@
 //! writer is free and the batch is full or has waited its time. Reading goes on meanwhile, until the
 //! next batch is full too: that is all that is ever held in memory.
 //!
+//! The rows of a transaction wait for its end ([`OpenTransaction`]), since only then they are facts.
+//!
 //! A batch carries the ids of the transactions that end in it. A large transaction may reach the index
 //! in several batches, but its id goes with the last one, so the position never moves into the middle
 //! of a transaction. What a lost connection or a kill interrupts is read again and written again; the
@@ -14,10 +16,11 @@
 use crate::batch::{Batch, DeadLetter};
 use crate::changes::{Change, changes};
 use crate::document::document;
-use crate::error::{Definite, FollowError, Transient};
-use crate::gtid_set::GtidSet;
-use crate::hazard::{Hazard, Refusal, classify_refusal};
+use crate::dump::stream_error;
+use crate::error::{FollowError, Transient};
+use crate::hazard::Hazard;
 use crate::health::Health;
+use crate::open_transaction::OpenTransaction;
 use crate::rows::OrderRow;
 use crate::search_writer::now;
 use crate::settings::FollowerSettings;
@@ -27,9 +30,9 @@ use crate::transaction::{Assembler, Step};
 use domain::OrderId;
 use futures_util::StreamExt;
 use metrics::counter;
+use mysql_async::BinlogStream;
 use mysql_async::binlog::events::Event;
-use mysql_async::prelude::Queryable;
-use mysql_async::{BinlogStream, BinlogStreamRequest};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -41,33 +44,12 @@ pub struct Reader<'a> {
     settings: &'a FollowerSettings,
     health: &'a Health,
     assembler: Assembler,
+    open: OpenTransaction,
     batch: Batch,
     /// When the oldest change of the batch has waited long enough.
     due: Option<Instant>,
     last_heard: Instant,
     is_open: bool,
-}
-
-/// Asks the server for everything that is not in `position`.
-pub async fn open_stream(
-    server: &Server,
-    settings: &FollowerSettings,
-    position: &GtidSet,
-) -> Result<BinlogStream, FollowError> {
-    let mut conn = server.connect().await?;
-    let heartbeat_ns = settings.heartbeat_ms * 1_000_000;
-    let set = format!(
-        "SET @source_heartbeat_period = {heartbeat_ns}, @master_heartbeat_period = {heartbeat_ns}"
-    );
-    conn.query_drop(set).await?;
-    let known = position
-        .to_sids()
-        .map_err(|error| Definite::Refused(error.to_string()))?;
-    let request = BinlogStreamRequest::new(server.server_id)
-        .with_gtid()
-        .with_gtid_set(known);
-    let stream = conn.get_binlog_stream(request).await;
-    stream.map_err(|error| stream_error(error, server.server_id))
 }
 
 impl<'a> Reader<'a> {
@@ -79,6 +61,7 @@ impl<'a> Reader<'a> {
             health,
             is_open: false,
             assembler: Assembler::new(server.shards.clone()),
+            open: OpenTransaction::default(),
             batch: Batch::default(),
             due: None,
             last_heard: Instant::now(),
@@ -183,7 +166,25 @@ impl<'a> Reader<'a> {
         match self.assembler.accept(event)? {
             Step::Nothing => return Ok(()),
             Step::Rows(table) => self.rows(event, &table, stream)?,
-            Step::Completed(gtid) => self.batch.complete(gtid),
+            Step::Completed(id) => {
+                self.open.complete(&mut self.batch);
+                self.batch.complete(id);
+            }
+            Step::Undone(id) => {
+                self.open.undo()?;
+                self.batch.complete(id);
+            }
+            Step::Interrupted(id) => {
+                self.open.undo()?;
+                tracing::warn!(
+                    stream = self.server.label,
+                    transaction = %id,
+                    "The server died while it wrote a transaction, which it took back; it is passed over."
+                );
+                return Ok(());
+            }
+            Step::Savepoint(name) => self.open.set_savepoint(name),
+            Step::UndoneTo(name) => self.open.undo_to_savepoint(&name)?,
             Step::Removed(statement) => {
                 tracing::error!(
                     stream = self.server.label,
@@ -203,7 +204,7 @@ impl<'a> Reader<'a> {
     fn rows(
         &mut self,
         event: &Event,
-        table: &OrdersTable,
+        table: &Arc<OrdersTable>,
         stream: &BinlogStream,
     ) -> Result<(), FollowError> {
         let id = table_id(event).unwrap_or_default();
@@ -211,15 +212,16 @@ impl<'a> Reader<'a> {
         let mut invisible = 0;
         for change in changes(event, table, described)? {
             match change {
-                Change::Visible(row) => add_row(&mut self.batch, *row, &table.shard),
+                Change::Visible(row) => self.open.add_row(row, table),
                 Change::Invisible => invisible += 1,
                 Change::Deleted { id, version } => {
                     let reason = "the row was deleted in the store; the document stays";
                     let letter = dead_letter(id, version, &table.shard, reason);
-                    self.batch.add_dead_letter(letter);
+                    self.open.add_dead_letter(letter);
                 }
             }
         }
+        self.open.let_out_if_large(&mut self.batch);
         counter!("follower_rows_invisible_total", "stream" => self.server.label.clone())
             .increment(invisible);
         Ok(())
@@ -251,34 +253,4 @@ async fn wake_at(at: Option<Instant>) {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
     }
-}
-
-/// What an error on the stream means. Errors of reading an event are not those of the connection.
-fn stream_error(error: mysql_async::Error, server_id: u32) -> FollowError {
-    /// The server will not stream; its text says why.
-    const REFUSES_TO_STREAM: u16 = 1236;
-    match &error {
-        mysql_async::Error::Server(refusal) if refusal.code == REFUSES_TO_STREAM => {
-            match classify_refusal(&refusal.message, server_id) {
-                Refusal::Purged => Transient::Purged(refusal.message.clone()).into(),
-                Refusal::Definite(hazard) => hazard.into(),
-            }
-        }
-        mysql_async::Error::Io(mysql_async::IoError::Io(io)) if is_about_an_event(io.kind()) => {
-            Hazard::Unreadable {
-                what: "binlog",
-                cause: io.to_string(),
-            }
-            .into()
-        }
-        _ => error.into(),
-    }
-}
-
-fn is_about_an_event(kind: std::io::ErrorKind) -> bool {
-    use std::io::ErrorKind;
-    matches!(
-        kind,
-        ErrorKind::InvalidData | ErrorKind::InvalidInput | ErrorKind::Other
-    )
 }

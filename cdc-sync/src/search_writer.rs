@@ -1,42 +1,26 @@
-//! Writes batches to the index, one bulk in flight, and says what is acknowledged. While there is an
-//! index beside the orders' own, every batch goes to both.
+//! Writes documents to the index, one bulk in flight for each lane. While there is an index beside the
+//! orders' own, every batch goes to both. Bulks get smaller while Elasticsearch puts them off.
 //!
 //! A batch is done when every document of it is written, known to be older than what is there, or
 //! kept as a dead letter. Until then it is tried again, for as long as Elasticsearch is away; nothing
 //! is skipped and the position does not move past it.
 
-use crate::batch::{Batch, DeadLetter};
+use crate::batch::DeadLetter;
 use crate::bulk::{self, Outcome};
+use crate::bulk_size::BulkSize;
 use crate::document::Document;
 use crate::error::{Definite, FollowError};
-use crate::gtid_set::GtidSet;
 use crate::health::Health;
 use crate::index::{beside_alias, dead_letter_index};
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::FollowerSettings;
+use crate::stream_position::Position;
 use crate::targets::Targets;
-use metrics::{counter, histogram};
-use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
-
-/// What the index has acknowledged.
-#[derive(Debug, Clone)]
-pub struct Applied {
-    /// Every transaction whose documents are all in the index.
-    pub position: GtidSet,
-    /// When documents were last acknowledged: a refresh that starts later makes all of them found.
-    pub documents_at: Instant,
-}
-
-impl Applied {
-    /// What is known before anything was sent: an earlier attempt may just have written documents.
-    pub fn at(position: GtidSet) -> Self {
-        Self {
-            position,
-            documents_at: Instant::now(),
-        }
-    }
-}
+use crate::trouble::{Sink, Trouble};
+use futures_util::future::try_join_all;
+use metrics::{counter, gauge, histogram};
+use std::sync::Arc;
+use std::time::Instant;
 
 /// Writes documents on behalf of one stream.
 pub struct SearchWriter {
@@ -45,12 +29,13 @@ pub struct SearchWriter {
     health: Health,
     targets: Targets,
     label: String,
+    size: BulkSize,
 }
 
 /// What one attempt left to do.
 #[derive(Default)]
 struct Rest {
-    again: Vec<Document>,
+    again: Vec<Arc<Document>>,
     cause: String,
     rejected: Vec<DeadLetter>,
 }
@@ -65,6 +50,7 @@ impl SearchWriter {
         label: String,
     ) -> Self {
         Self {
+            size: BulkSize::new(settings.bulk_documents_max),
             client,
             settings,
             health,
@@ -73,30 +59,15 @@ impl SearchWriter {
         }
     }
 
-    /// Writes batch after batch until the sender is gone, and tells `applied` of each.
-    pub async fn run(
-        &self,
-        mut batches: mpsc::Receiver<Batch>,
-        applied: &watch::Sender<Applied>,
-    ) -> Result<(), FollowError> {
-        while let Some(batch) = batches.recv().await {
-            let (documents, dead_letters, transactions) = batch.into_parts();
-            let has_documents = !documents.is_empty();
-            self.write_everywhere(documents, dead_letters).await?;
-            applied.send_modify(|applied| {
-                applied.position.merge(&transactions);
-                if has_documents {
-                    applied.documents_at = Instant::now();
-                }
-                self.targets.has_applied(&self.label, &applied.position);
-            });
-        }
-        Ok(())
+    /// Notes that everything up to this position is written.
+    pub fn has_applied(&self, position: &Position) {
+        self.targets.has_applied(&self.label, position);
     }
 
-    async fn write_everywhere(
+    /// Writes all of it to the index in use and, while there is one, to the index beside.
+    pub async fn write_everywhere(
         &self,
-        documents: Vec<Document>,
+        documents: Vec<Arc<Document>>,
         dead_letters: Vec<DeadLetter>,
     ) -> Result<(), FollowError> {
         let is_two = self.targets.writing().await;
@@ -114,7 +85,7 @@ impl SearchWriter {
 
     /// Writes to the index beside, until that is written off: it never holds up the one in use longer
     /// than it takes to write down that it is given up.
-    async fn write_beside(&self, documents: Vec<Document>) {
+    async fn write_beside(&self, documents: Vec<Arc<Document>>) {
         let written_off = self.targets.written_off();
         let beside = beside_alias(self.client.names());
         tokio::select! {
@@ -132,25 +103,53 @@ impl SearchWriter {
     pub async fn write(
         &self,
         alias: &str,
-        mut documents: Vec<Document>,
+        documents: Vec<Arc<Document>>,
         dead_letters: Vec<DeadLetter>,
     ) -> Result<(), FollowError> {
-        let mut trouble = Trouble::new(self);
+        let mut trouble = Trouble::new(Sink::Search, &self.label, &self.settings, &self.health);
         self.keep(dead_letters, &mut trouble).await?;
+        // An order has one document here at most, so that lanes cannot overtake each other.
+        let lanes = self.settings.bulk_lanes.max(1);
+        let mut documents = documents.into_iter();
+        let share = documents.len().div_ceil(lanes).max(1);
+        let lanes = std::iter::from_fn(|| {
+            let lane: Vec<_> = documents.by_ref().take(share).collect();
+            (!lane.is_empty()).then_some(lane)
+        });
+        try_join_all(lanes.map(|lane| self.write_lane(alias, lane))).await?;
+        Ok(())
+    }
+
+    /// Writes these, one bulk at a time.
+    async fn write_lane(
+        &self,
+        alias: &str,
+        mut documents: Vec<Arc<Document>>,
+    ) -> Result<(), FollowError> {
+        let mut trouble = Trouble::new(Sink::Search, &self.label, &self.settings, &self.health);
         while !documents.is_empty() {
-            let rest = self.attempt(alias, documents).await?;
+            let later = documents.len().saturating_sub(self.size.now());
+            let rest = self.attempt(alias, documents.split_off(later)).await?;
             self.keep(rest.rejected, &mut trouble).await?;
-            documents = rest.again;
-            if documents.is_empty() {
+            if rest.again.is_empty() {
+                self.size.taken();
                 trouble.over();
             } else {
+                self.size.put_off();
+                documents.extend(rest.again);
                 trouble.wait(&rest.cause).await;
             }
+            gauge!("follower_bulk_documents_max", "stream" => self.label.clone())
+                .set(self.size.now() as f64);
         }
         Ok(())
     }
 
-    async fn attempt(&self, alias: &str, documents: Vec<Document>) -> Result<Rest, FollowError> {
+    async fn attempt(
+        &self,
+        alias: &str,
+        documents: Vec<Arc<Document>>,
+    ) -> Result<Rest, FollowError> {
         let body = bulk::encode(&documents).map_err(|e| Definite::Search(e.to_string()))?;
         let started = Instant::now();
         let answer = self.client.bulk(&bulk::path(alias), body).await;
@@ -171,7 +170,11 @@ impl SearchWriter {
         }
     }
 
-    fn sort(&self, documents: Vec<Document>, outcomes: Vec<Outcome>) -> Result<Rest, FollowError> {
+    fn sort(
+        &self,
+        documents: Vec<Arc<Document>>,
+        outcomes: Vec<Outcome>,
+    ) -> Result<Rest, FollowError> {
         let mut rest = Rest::default();
         let (mut written, mut newer) = (0, 0);
         for (document, outcome) in documents.into_iter().zip(outcomes) {
@@ -182,7 +185,7 @@ impl SearchWriter {
                     rest.cause = cause;
                     rest.again.push(document);
                 }
-                Outcome::Rejected(reason) => rest.rejected.push(rejected(document, reason)),
+                Outcome::Rejected(reason) => rest.rejected.push(rejected(&document, reason)),
                 Outcome::Fatal(cause) => return Err(Definite::Search(cause).into()),
             }
         }
@@ -222,7 +225,7 @@ impl SearchWriter {
     }
 }
 
-fn rejected(document: Document, reason: String) -> DeadLetter {
+fn rejected(document: &Document, reason: String) -> DeadLetter {
     DeadLetter {
         order_id: document.order_id,
         shard: document.shard.clone(),
@@ -236,60 +239,4 @@ fn rejected(document: Document, reason: String) -> DeadLetter {
 /// This machine's time, RFC 3339, for records that only people read.
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
-}
-
-/// A batch's time without acknowledgement: says it once, waits longer each time, and says when it is over.
-struct Trouble<'a> {
-    writer: &'a SearchWriter,
-    delays: backon::ExponentialBackoff,
-    since: Option<Instant>,
-    stalled: bool,
-}
-
-impl<'a> Trouble<'a> {
-    fn new(writer: &'a SearchWriter) -> Self {
-        Self {
-            delays: writer.settings.backoff(),
-            writer,
-            since: None,
-            stalled: false,
-        }
-    }
-
-    async fn wait(&mut self, cause: &str) {
-        let since = *self.since.get_or_insert_with(|| {
-            tracing::warn!(
-                stream = self.writer.label,
-                cause,
-                "Elasticsearch does not take the documents; the follower waits at its position."
-            );
-            Instant::now()
-        });
-        counter!("follower_bulk_retries_total", "stream" => self.writer.label.clone()).increment(1);
-        let stall_after = Duration::from_millis(self.writer.settings.stall_after_ms);
-        if since.elapsed() >= stall_after && !self.stalled {
-            self.stalled = true;
-            tracing::error!(
-                stream = self.writer.label,
-                cause,
-                seconds = since.elapsed().as_secs(),
-                "The follower is stalled: nothing was acknowledged for too long."
-            );
-        }
-        self.writer.health.search(Err(cause.to_owned()));
-        let longest = Duration::from_millis(self.writer.settings.backoff_max_ms);
-        tokio::time::sleep(self.delays.next().unwrap_or(longest)).await;
-    }
-
-    fn over(&mut self) {
-        let Some(since) = self.since.take() else {
-            return;
-        };
-        self.writer.health.search(Ok(()));
-        tracing::info!(
-            stream = self.writer.label,
-            seconds = since.elapsed().as_secs_f64(),
-            "Elasticsearch takes documents again."
-        );
-    }
 }

@@ -1,10 +1,11 @@
 //! One attempt at following one server: checks, a snapshot where one is needed, then the stream until
 //! it ends.
 
+use crate::dump::open_stream;
 use crate::error::{Definite, FollowError, Transient};
-use crate::examine::{Watermark, examine, judge, watermark};
+use crate::event_publisher::{EventProducer, EventPublisher};
+use crate::examine::{Watermark, examine, judge};
 use crate::freshness::Keeper;
-use crate::gtid_set::GtidSet;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
@@ -12,12 +13,14 @@ use crate::lease::Freshness;
 use crate::position::{NEVER, SavedPosition, Start, load, start};
 use crate::preflight::{PositionState, PreflightError};
 use crate::refresher::Refresher;
-use crate::replication::{Reader, open_stream};
+use crate::replication::Reader;
 use crate::search_client::SearchClient;
-use crate::search_writer::{Applied, SearchWriter, now};
+use crate::search_writer::{SearchWriter, now};
 use crate::settings::Settings;
-use crate::snapshot;
+use crate::sinks::{Applied, Sinks};
+use crate::snapshot::first;
 use crate::source::Server;
+use crate::stream_position::Position;
 use crate::targets::Targets;
 use mysql_async::Conn;
 use std::collections::HashMap;
@@ -65,6 +68,8 @@ pub struct Session<'a> {
     pub lease: &'a Freshness,
     /// Where documents go.
     pub targets: &'a Targets,
+    /// Who publishes events, for all streams; none where they are switched off.
+    pub events: &'a Option<Arc<EventProducer>>,
     /// What makes documents found, for all streams.
     pub refresher: &'a Refresher,
     /// Asks it to stop.
@@ -74,7 +79,7 @@ pub struct Session<'a> {
 /// Where a stream begins.
 struct Beginning {
     saved: SavedPosition,
-    position: GtidSet,
+    position: Position,
     reached: Option<Watermark>,
 }
 
@@ -114,8 +119,8 @@ impl Session<'_> {
     /// Checks everything that must hold, and finds where to begin.
     async fn begin(&self, conn: &mut Conn) -> Result<(SavedPosition, Start), FollowError> {
         let epoch = self.settings.stores.slot_map_epoch;
-        let uuid = examine(self.server, conn, epoch).await?;
-        self.claims.claim(&uuid, &self.server.label)?;
+        let name = examine(self.server, conn, epoch).await?;
+        self.claims.claim(&name, &self.server.label)?;
         let index_uuid = ensure_indices(self.client).await?;
         self.health.search(Ok(()));
         let shards: Vec<String> = self
@@ -125,7 +130,7 @@ impl Session<'_> {
             .map(|s| s.name.to_string())
             .collect();
         let found = load(self.client, &shards).await?;
-        let is_own = found.iter().flatten().any(|saved| saved.server == uuid);
+        let is_own = found.iter().flatten().any(|saved| saved.server == name);
         let start = start(&found, &index_uuid);
         let start = self.judged(conn, start, is_own).await?;
         let as_of = match &start {
@@ -133,7 +138,7 @@ impl Session<'_> {
             Start::Snapshot { .. } => NEVER.to_owned(),
         };
         let saved = SavedPosition {
-            server: uuid,
+            server: name,
             address: self.server.address.clone(),
             shards,
             index_uuid,
@@ -155,9 +160,22 @@ impl Session<'_> {
             return Ok(start);
         };
         match judge(conn, position).await? {
-            PositionState::Usable => Ok(start),
+            PositionState::Usable => {
+                if !is_own {
+                    tracing::warn!(
+                        stream = self.server.label,
+                        address = self.server.address,
+                        "Another server has taken over, which has executed all of our position; it is \
+                         followed from there."
+                    );
+                }
+                Ok(start)
+            }
             PositionState::Purged => Ok(Start::Snapshot {
                 why: "the server has purged the binlogs after the saved position",
+            }),
+            PositionState::Foreign => Ok(Start::Snapshot {
+                why: "the saved position is of the other database, MySQL or MariaDB",
             }),
             PositionState::Ahead if is_own => Err(PreflightError::Ahead {
                 position: position.to_string(),
@@ -176,29 +194,10 @@ impl Session<'_> {
         saved: SavedPosition,
         why: &'static str,
     ) -> Result<Option<Beginning>, FollowError> {
-        tracing::info!(
-            stream = self.server.label,
-            why,
-            "A snapshot of all orders begins."
-        );
-        let label = &self.server.label;
-        self.health
-            .stream(label, Err(format!("taking a snapshot: {why}")));
-        let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
-        let watermark = watermark(conn, timeout).await?;
-        let (sender, receiver) = mpsc::channel(1);
-        let (applied, _) = watch::channel(Applied::at(GtidSet::default()));
-        let writer = self.writer();
-        let copied = tokio::select! {
-            both = async {
-                tokio::try_join!(
-                    snapshot::copy(self.server, &self.settings.follower, sender),
-                    writer.run(receiver, &applied),
-                )
-            } => both?.0,
+        let watermark = tokio::select! {
+            taken = first::take(self, conn, &saved, why) => taken?,
             () = self.stop.cancelled() => return Ok(None),
         };
-        tracing::info!(stream = label, rows = copied, "The snapshot is complete.");
         Ok(Some(Beginning {
             saved,
             position: watermark.executed.clone(),
@@ -217,14 +216,14 @@ impl Session<'_> {
         self.targets.has_applied(label, &beginning.position);
         let (applied_by, applied) = watch::channel(Applied::at(beginning.position));
         let keeper = Keeper::new(self, beginning.saved, beginning.reached, conn);
-        let writer = self.writer();
+        let sinks = self.sinks();
         let (halt, done) = (self.stop.child_token(), CancellationToken::new());
         let read = async {
             let reader = Reader::new(self.server, follower, self.health);
             reader.run(&mut stream, sender, &halt).await
         };
         let write = async {
-            let written = writer.run(receiver, &applied_by).await;
+            let written = sinks.run(receiver, &applied_by).await;
             halt.cancel();
             written
         };
@@ -242,14 +241,25 @@ impl Session<'_> {
         written.and(kept).and(read)
     }
 
-    fn writer(&self) -> SearchWriter {
-        SearchWriter::new(
-            self.client.clone(),
-            self.settings.follower.clone(),
-            self.health.clone(),
-            self.targets.clone(),
-            self.server.label.clone(),
-        )
+    /// Where the changes of this server go.
+    pub(crate) fn sinks(&self) -> Sinks {
+        let (settings, label) = (&self.settings.follower, &self.server.label);
+        let publisher = |producer: &Arc<EventProducer>| EventPublisher {
+            producer: Arc::clone(producer),
+            settings: settings.clone(),
+            health: self.health.clone(),
+            label: label.clone(),
+        };
+        Sinks {
+            writer: SearchWriter::new(
+                self.client.clone(),
+                settings.clone(),
+                self.health.clone(),
+                self.targets.clone(),
+                label.clone(),
+            ),
+            publisher: self.events.as_ref().map(publisher),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use service::admin::AdminSettings;
+use service::kafka::KafkaSettings;
 use service::logs::LogSettings;
 use service::search::SearchSettings;
 use service::settings::{SettingsError, UrlList};
@@ -19,6 +20,10 @@ pub struct Settings {
     pub stores: StoresSettings,
     /// Where the documents go.
     pub search: SearchSettings,
+    /// Where the events go.
+    pub kafka: KafkaSettings,
+    /// How they are published.
+    pub events: EventsSettings,
     /// How it is followed.
     pub follower: FollowerSettings,
     /// The admin port.
@@ -59,6 +64,17 @@ pub enum Tls {
     VerifyCa,
 }
 
+/// Section `[events]`; `default.toml` says what each is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[expect(missing_docs, reason = "default.toml explains each where it is set")]
+pub struct EventsSettings {
+    pub publish: bool,
+    pub linger_ms: u64,
+    pub socket_timeout_ms: u64,
+    pub queue_kbytes_max: u64,
+}
+
 /// Section `[follower]`; `default.toml` says what each is for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -72,6 +88,7 @@ pub struct FollowerSettings {
     pub backoff_max_ms: u64,
     pub bulk_documents_max: usize,
     pub bulk_bytes_max: usize,
+    pub bulk_lanes: usize,
     pub bulk_linger_ms: u64,
     pub freshness_interval_ms: u64,
     pub snapshot_rows_max: u32,
@@ -125,6 +142,9 @@ impl Settings {
         if self.follower.backoff_min_ms > self.follower.backoff_max_ms {
             return conflict("follower.backoff_min_ms must not exceed follower.backoff_max_ms");
         }
+        if self.follower.bulk_lanes == 0 || self.follower.bulk_lanes > 64 {
+            return conflict("follower.bulk_lanes must be from 1 to 64");
+        }
         if self.follower.bulk_documents_max == 0 || self.follower.snapshot_rows_max == 0 {
             return conflict("follower.bulk_documents_max and snapshot_rows_max must not be 0");
         }
@@ -136,6 +156,14 @@ impl Settings {
         }
         if self.follower.stall_after_ms <= self.search.request_timeout_ms {
             return conflict("follower.stall_after_ms must exceed search.request_timeout_ms");
+        }
+        if self.events.socket_timeout_ms < 10 || self.events.queue_kbytes_max == 0 {
+            return conflict(
+                "events.socket_timeout_ms must be at least 10 and queue_kbytes_max not 0",
+            );
+        }
+        if self.events.publish && self.kafka.events_topic == self.kafka.commands_topic {
+            return conflict("kafka.events_topic must not be the topic of commands");
         }
         if self.stores.tls == Tls::VerifyCa && self.stores.ca_file.is_none() {
             return conflict("stores.tls = \"verify_ca\" needs stores.ca_file");

@@ -2,6 +2,7 @@
 //! stream, split by schema.
 
 use crate::error::{FollowError, Transient};
+use crate::flavour::Flavour;
 use crate::settings::{FollowerSettings, StoresSettings, Tls};
 use domain::{ShardName, StoreKind};
 use mysql_async::prelude::Queryable;
@@ -46,7 +47,7 @@ pub struct ShardUrlError {
 }
 
 /// The servers behind the shard URLs, by lowest shard. Shards of one address are one server; so are
-/// those of several addresses that answer with the same uuid now.
+/// those of several addresses that answer with the same name of their own now.
 pub async fn servers(
     stores: &StoresSettings,
     follower: &FollowerSettings,
@@ -61,17 +62,17 @@ pub async fn servers(
             }
         }
     }
-    let mut by_uuid: BTreeMap<String, Server> = BTreeMap::new();
+    let mut by_name: BTreeMap<String, Server> = BTreeMap::new();
     for (address, server) in by_address {
-        let uuid = server.uuid().await.unwrap_or(address);
-        match by_uuid.get_mut(&uuid) {
+        let name = server.own_name().await.unwrap_or(address);
+        match by_name.get_mut(&name) {
             Some(known) => known.shards.extend(server.shards),
             None => {
-                by_uuid.insert(uuid, server);
+                by_name.insert(name, server);
             }
         }
     }
-    let mut servers: Vec<Server> = by_uuid.into_values().map(|s| named(s, follower)).collect();
+    let mut servers: Vec<Server> = by_name.into_values().map(|s| named(s, follower)).collect();
     servers.sort_by_key(|server| server.server_id);
     Ok(servers)
 }
@@ -184,15 +185,31 @@ impl Server {
         }
     }
 
-    /// The server's uuid, if it answers.
-    async fn uuid(&self) -> Option<String> {
+    /// The server's name for itself, if it answers.
+    async fn own_name(&self) -> Option<String> {
         let mut conn = self.connect().await.ok()?;
-        let answer = conn.query_first("SELECT @@server_uuid");
+        let answer = own_name(&mut conn);
         tokio::time::timeout(self.connect_timeout, answer)
             .await
             .ok()?
-            .ok()?
+            .ok()
     }
+}
+
+/// What tells a server from any other, whatever address leads to it: its uuid. MariaDB has none, but no
+/// two servers have the same host, port, server id and folder.
+pub async fn own_name(conn: &mut Conn) -> Result<String, mysql_async::Error> {
+    // MariaDB alone runs what stands in /*M! */, MySQL alone what stands in /*!80000 */.
+    let sql = "SELECT /*M! CONCAT_WS(':', @@hostname, @@port, @@server_id, @@datadir) */ \
+               /*!80000 @@server_uuid */";
+    let name = conn.query_first(sql).await?;
+    Ok(name.unwrap_or_default())
+}
+
+/// Which database a server is.
+pub async fn flavour(conn: &mut Conn) -> Result<Flavour, mysql_async::Error> {
+    let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
+    Ok(Flavour::of_version(&version.unwrap_or_default()))
 }
 
 #[cfg(test)]

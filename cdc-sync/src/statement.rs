@@ -12,6 +12,12 @@ pub enum Statement {
     XaBegin,
     /// The transaction ends here.
     End,
+    /// The transaction ends here, and nothing of it stands.
+    Rollback,
+    /// A point that the transaction may go back to.
+    Savepoint,
+    /// The transaction goes back to a savepoint.
+    RollbackTo,
     /// Part of the transaction that changes no row.
     Inside,
     /// A table made from a query: rows follow.
@@ -37,9 +43,13 @@ pub fn read(text: &str) -> Statement {
         ["BEGIN", ..] | ["START", "TRANSACTION", ..] => Statement::Begin,
         ["XA", "START" | "BEGIN", ..] => Statement::XaBegin,
         ["XA", "END", ..] => Statement::Inside,
+        // The end of a transaction whose rows came when it was prepared.
+        ["XA", "COMMIT" | "ROLLBACK", ..] => Statement::End,
         ["COMMIT", ..] => Statement::End,
-        ["ROLLBACK", "TO", ..] | ["SAVEPOINT" | "RELEASE", ..] => Statement::Inside,
-        ["ROLLBACK", ..] => Statement::End,
+        ["ROLLBACK", "TO", ..] => Statement::RollbackTo,
+        ["ROLLBACK", ..] => Statement::Rollback,
+        ["SAVEPOINT", ..] => Statement::Savepoint,
+        ["RELEASE", ..] => Statement::Inside,
         ["INSERT" | "UPDATE" | "DELETE" | "REPLACE" | "LOAD", ..] => Statement::Dml,
         ["TRUNCATE", ..] | ["DROP", "TABLE" | "DATABASE" | "SCHEMA", ..] => Statement::Removal,
         ["CREATE", "TABLE", ..] if ends_in_start_transaction(text) => Statement::CreateWithRows,
@@ -67,6 +77,20 @@ fn ends_in_start_transaction(text: &str) -> bool {
     let tail = text.len().checked_sub("START TRANSACTION".len());
     tail.and_then(|at| text.get(at..))
         .is_some_and(|tail| tail.eq_ignore_ascii_case("START TRANSACTION"))
+}
+
+/// The savepoint that a statement sets or goes back to, as it stands there: the server always writes
+/// a name in the same way.
+pub fn savepoint_name(text: &str) -> String {
+    let is_keyword = |word: &&str| {
+        let keywords = ["SAVEPOINT", "ROLLBACK", "TO"];
+        keywords
+            .iter()
+            .any(|known| known.eq_ignore_ascii_case(word))
+    };
+    let words = without_comments(text).split_whitespace();
+    let name: Vec<&str> = words.skip_while(is_keyword).collect();
+    name.join(" ")
 }
 
 /// Whether a statement run in `schema` may touch `orders` of one of ours.
@@ -98,11 +122,13 @@ mod tests {
             ("BEGIN", Statement::Begin),
             ("XA START X'31',X'',1", Statement::XaBegin),
             ("XA END X'31',X'',1", Statement::Inside),
-            ("XA COMMIT X'31',X'',1", Statement::Alone),
+            ("XA COMMIT X'31',X'',1", Statement::End),
+            ("XA ROLLBACK X'31',X'',1", Statement::End),
             ("COMMIT", Statement::End),
-            ("ROLLBACK", Statement::End),
-            ("ROLLBACK TO `s`", Statement::Inside),
-            ("SAVEPOINT `s`", Statement::Inside),
+            ("ROLLBACK", Statement::Rollback),
+            ("ROLLBACK TO `s`", Statement::RollbackTo),
+            ("SAVEPOINT `s`", Statement::Savepoint),
+            ("RELEASE SAVEPOINT `s`", Statement::Inside),
             ("/* who */ insert into orders values (1)", Statement::Dml),
             ("UPDATE orders SET amount = 1", Statement::Dml),
             ("truncate table orders", Statement::Removal),
@@ -122,6 +148,18 @@ mod tests {
             ("", Statement::Alone),
         ] {
             assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_savepoint_is_known_by_its_name() {
+        for (text, name) in [
+            ("SAVEPOINT `p`", "`p`"),
+            ("ROLLBACK TO `p`", "`p`"),
+            ("ROLLBACK TO SAVEPOINT `to be`", "`to be`"),
+            ("SAVEPOINT", ""),
+        ] {
+            assert_eq!(savepoint_name(text), name, "{text}");
         }
     }
 

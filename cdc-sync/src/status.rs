@@ -4,13 +4,16 @@
 
 use crate::error::FollowError;
 use crate::examine::watermark;
-use crate::gtid_set::GtidSet;
 use crate::index::{dead_letter_index, index_behind};
 use crate::position::{NEVER, SavedPosition, load};
 use crate::rebuild::record::{self, Phase, Rebuild};
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::{FollowerSettings, StoresSettings};
+use crate::snapshot;
+use crate::snapshot::checkpoint::{self, Checkpoint};
+use crate::snapshot::record::Snapshot;
 use crate::source::{Server, ShardUrlError, servers};
+use crate::stream_position::Position;
 use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
@@ -28,6 +31,10 @@ pub struct SearchStatus {
     pub dead_letters: u64,
     /// How the last rebuild stands, while there is an index beside or one is wanted.
     pub rebuild: Option<Rebuild>,
+    /// The snapshot that was asked for, while it goes on.
+    pub snapshot: Option<Snapshot>,
+    /// The first snapshots that are not at their end, one for each server.
+    pub first_snapshots: Vec<Checkpoint>,
     /// Each order shard, in order.
     pub shards: Vec<ShardStatus>,
 }
@@ -77,9 +84,11 @@ pub async fn read(
 ) -> Result<SearchStatus, StatusError> {
     let client = SearchClient::new(search)?;
     let index = index_behind(&client, &search.alias).await?;
-    let mut shards = Vec::new();
+    let (mut shards, mut first_snapshots) = (Vec::new(), Vec::new());
     for server in servers(stores, follower).await? {
         let names: Vec<String> = server.shards.iter().map(|s| s.name.to_string()).collect();
+        let first = checkpoint::load(&client, &names).await?;
+        first_snapshots.extend(first.map(|found| found.document));
         let saved = load(&client, &names).await?.into_iter();
         // What is saved of another index says nothing of this one.
         let saved = saved.map(|saved| saved.filter(|saved| saved.speaks_of(&index.uuid)));
@@ -89,18 +98,22 @@ pub async fn read(
     }
     let rebuild = record::load(&client).await?;
     let rebuild = rebuild.map(|found| found.document);
+    let snapshot = snapshot::record::load(&client).await?;
+    let snapshot = snapshot.map(|found| found.document);
     shards.sort_by(|one, other| one.shard.cmp(&other.shard));
     Ok(SearchStatus {
         index: index.name,
         documents: count(&client, &search.alias).await?,
         dead_letters: count(&client, &dead_letter_index(search)).await?,
         rebuild: rebuild.filter(|rebuild| rebuild.phase != Phase::Done),
+        snapshot: snapshot.filter(|snapshot| snapshot.phase.goes_on()),
+        first_snapshots,
         shards,
     })
 }
 
 /// What the server has executed, or why it cannot be asked.
-async fn executed(server: &Server, follower: &FollowerSettings) -> Result<GtidSet, String> {
+async fn executed(server: &Server, follower: &FollowerSettings) -> Result<Position, String> {
     let timeout = Duration::from_millis(follower.connect_timeout_ms);
     let asked = async {
         let mut conn = server.connect().await?;
@@ -116,11 +129,11 @@ fn status(
     shard: String,
     server: &str,
     saved: Option<SavedPosition>,
-    executed: &Result<GtidSet, String>,
+    executed: &Result<Position, String>,
 ) -> ShardStatus {
     let saved = saved.filter(|saved| saved.as_of != NEVER);
     let position = saved.as_ref().and_then(|saved| saved.position.parse().ok());
-    let position: GtidSet = position.unwrap_or_default();
+    let position: Position = position.unwrap_or_default();
     let time = |text: &str| Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc());
     ShardStatus {
         shard,

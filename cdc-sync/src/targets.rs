@@ -3,10 +3,10 @@
 //! Whoever writes a batch passes the gate and writes wherever it says then; whoever changes where
 //! documents go closes the gate first, and so finds nobody in the middle of a batch.
 
-use crate::gtid_set::GtidSet;
 use crate::index::{beside_alias, index_behind, optional_index_behind};
 use crate::rebuild::record;
 use crate::search_client::{SearchClient, SearchError};
+use crate::stream_position::Position;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -28,7 +28,7 @@ struct Shared {
     /// The uuids of the indices that hold every order up to the position.
     complete: Vec<String>,
     /// What each stream has written since this follower acts.
-    applied: HashMap<String, GtidSet>,
+    applied: HashMap<String, Position>,
     /// Why the index beside cannot be written any more.
     failure: Option<String>,
     /// Cancelled once it is written down that the index beside is to be removed: nobody need write to
@@ -74,14 +74,14 @@ impl Targets {
     }
 
     /// Says how far a stream has written.
-    pub fn has_applied(&self, stream: &str, position: &GtidSet) {
+    pub fn has_applied(&self, stream: &str, position: &Position) {
         self.lock()
             .applied
             .insert(stream.to_owned(), position.clone());
     }
 
     /// Whether a stream has written all of this since this follower acts.
-    pub fn contains(&self, stream: &str, position: &GtidSet) -> bool {
+    pub fn contains(&self, stream: &str, position: &Position) -> bool {
         let shared = self.lock();
         let applied = shared.applied.get(stream);
         applied.is_some_and(|applied| applied.contains(position))

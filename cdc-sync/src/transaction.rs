@@ -1,13 +1,17 @@
 //! From events to changes of orders, transaction by transaction.
 //!
-//! The stream's grammar is: a GTID, a beginning, rows after their table's description, an end. The
-//! position moves at the end only. Events of a compressed transaction arrive after the event that
-//! carried them. Whatever is not understood and might hide a row of ours is a [`Hazard`].
+//! The stream's grammar is: a GTID, a beginning, rows after their table's description, an end. On
+//! MariaDB the GTID is the beginning, except of a lone statement. The position moves at the end only.
+//! Events of a compressed transaction arrive after the event that carried them. Whatever is not
+//! understood and might hide a row of ours is a [`Hazard`].
+
+mod mariadb;
 
 use crate::gtid_set::{Gtid, Source};
 use crate::hazard::{Hazard, is_inner, unreadable, verify_checksum};
 use crate::source::Shard;
 use crate::statement::{self, Statement};
+use crate::stream_position::TransactionId;
 use crate::table::{OrdersTable, orders_table, table_id};
 use mysql_async::binlog::EventType;
 use mysql_async::binlog::events::{
@@ -27,7 +31,15 @@ pub enum Step {
     /// The event holds rows of our `orders`; see [`OrdersTable`].
     Rows(Arc<OrdersTable>),
     /// The transaction is complete.
-    Completed(Gtid),
+    Completed(TransactionId),
+    /// The transaction is complete, and none of its rows stands.
+    Undone(TransactionId),
+    /// The server died while it wrote this transaction: none of its rows stands, it never was.
+    Interrupted(TransactionId),
+    /// The transaction may come back to here.
+    Savepoint(String),
+    /// The transaction goes back to this savepoint: rows after it do not stand.
+    UndoneTo(String),
     /// A table or database of ours was emptied or dropped by this statement, in this transaction.
     Removed(String),
 }
@@ -37,9 +49,9 @@ pub enum Step {
 enum State {
     Between,
     /// The id is known, the first statement or row is not here yet.
-    Opened(Gtid),
+    Opened(TransactionId),
     Inside {
-        gtid: Gtid,
+        id: TransactionId,
         xa: bool,
     },
 }
@@ -69,7 +81,7 @@ impl Assembler {
         self.check_payload(event)?;
         let kind = match event.header().event_type() {
             Ok(kind) => kind,
-            Err(unknown) => return unknown_event(event, unknown.into()),
+            Err(unknown) => return self.foreign(event, unknown.into()),
         };
         match kind {
             EventType::GTID_EVENT | EventType::GTID_TAGGED_LOG_EVENT => self.open(event),
@@ -97,7 +109,11 @@ impl Assembler {
                 unknown_event(event, event.header().event_type_raw())
             }
             // A server that starts again numbers its tables anew, and begins another file.
-            EventType::FORMAT_DESCRIPTION_EVENT | EventType::ROTATE_EVENT => {
+            EventType::FORMAT_DESCRIPTION_EVENT => {
+                self.tables.clear();
+                self.restart(event)
+            }
+            EventType::ROTATE_EVENT => {
                 self.tables.clear();
                 Ok(Step::Nothing)
             }
@@ -132,30 +148,30 @@ impl Assembler {
         Ok(())
     }
 
-    fn open(&mut self, event: &Event) -> Result<Step, Hazard> {
+    fn ensure_between(&self) -> Result<(), Hazard> {
         match &self.state {
-            State::Between => {}
-            State::Opened(gtid) | State::Inside { gtid, .. } => {
-                return Err(Hazard::Unfinished(format!(
-                    "{}:{}",
-                    gtid.source, gtid.number
-                )));
-            }
+            State::Between => Ok(()),
+            State::Opened(id) | State::Inside { id, .. } => Err(Hazard::Unfinished(id.to_string())),
         }
+    }
+
+    fn open(&mut self, event: &Event) -> Result<Step, Hazard> {
+        self.ensure_between()?;
         let read = event.read_event::<GtidEvent>();
         let read = read.map_err(|error| unreadable("GTID", &error))?;
         let tag = read.tag().map(|tag| tag.as_str().to_owned());
         let uuid = read.sid();
-        self.state = State::Opened(Gtid {
+        let gtid = Gtid {
             source: Source { uuid, tag },
             number: read.gno(),
-        });
+        };
+        self.state = State::Opened(gtid.into());
         Ok(Step::Nothing)
     }
 
     fn enter(&mut self, what: &'static str, xa: bool) -> Result<(), Hazard> {
         match std::mem::replace(&mut self.state, State::Between) {
-            State::Opened(gtid) => self.state = State::Inside { gtid, xa },
+            State::Opened(id) => self.state = State::Inside { id, xa },
             inside @ State::Inside { .. } => self.state = inside,
             State::Between => return Err(Hazard::OutsideTransaction(what)),
         }
@@ -164,8 +180,15 @@ impl Assembler {
 
     fn complete(&mut self, what: &'static str) -> Result<Step, Hazard> {
         match std::mem::replace(&mut self.state, State::Between) {
-            State::Opened(gtid) | State::Inside { gtid, .. } => Ok(Step::Completed(gtid)),
+            State::Opened(id) | State::Inside { id, .. } => Ok(Step::Completed(id)),
             State::Between => Err(Hazard::OutsideTransaction(what)),
+        }
+    }
+
+    fn undo(&mut self) -> Result<Step, Hazard> {
+        match self.complete("rollback")? {
+            Step::Completed(id) => Ok(Step::Undone(id)),
+            other => Ok(other),
         }
     }
 
@@ -184,6 +207,9 @@ impl Assembler {
             Statement::XaBegin => self.enter("begin", true).map(|()| Step::Nothing),
             Statement::Inside => Ok(Step::Nothing),
             Statement::End => self.complete("commit"),
+            Statement::Rollback => self.undo(),
+            Statement::Savepoint => Ok(Step::Savepoint(statement::savepoint_name(&text))),
+            Statement::RollbackTo => Ok(Step::UndoneTo(statement::savepoint_name(&text))),
             Statement::Dml if touches_orders() => {
                 Err(Hazard::Statement(text.chars().take(200).collect()))
             }
@@ -267,3 +293,6 @@ fn incident(event: &Event) -> Hazard {
         Err(error) => Hazard::Incident(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests;

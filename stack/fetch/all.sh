@@ -15,7 +15,7 @@ mysql)
     case $status in
     0) ;;
     3)
-        say mysql 'falling back to MariaDB from the host: everything runs but the search'
+        say mysql 'falling back to MariaDB from the host'
         STACK_DB=mariadb "$here/packages.sh" servers
         ;;
     *) exit "$status" ;;

@@ -52,6 +52,8 @@ look_for_servers() {
 look_for_testing() {
     # Shows one process another time.
     compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime)
+    # The follower is tested on both databases.
+    has_program mariadbd || missing+=(mariadb-server)
 }
 
 # Servers stand in /usr/sbin, which is not on everybody's path.

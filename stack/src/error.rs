@@ -40,9 +40,6 @@ pub enum StackError {
     /// One of our own binaries is not installed.
     #[error("{0} is missing: `make up` builds and installs it")]
     NotBuilt(PathBuf),
-    /// The server cannot run in this stack.
-    #[error("{0} does not run on MariaDB yet: search is off")]
-    NotOnMariaDb(ServerName),
     /// The library that shifts a clock is not installed.
     #[error("libfaketime is missing: run stack/fetch/packages.sh testing")]
     NoShiftedClocks,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Parser, Subcommand};
-use stack::{Database, Progress, ServerName, ServerStatus, Stack, StackOptions, StopOutcome};
+use stack::{Progress, ServerName, ServerStatus, Stack, StackOptions, StopOutcome};
 
 /// Starts, stops, kills, pauses and shows the local servers and our services.
 #[derive(Debug, Parser)]
@@ -128,11 +128,6 @@ async fn forget(root: &Path) -> anyhow::Result<()> {
 }
 
 async fn up(stack: &Stack, services: bool) -> anyhow::Result<()> {
-    if stack.env().database == Database::MariaDb {
-        eprintln!(
-            "  on MariaDB: everything runs but the search (cdc-sync cannot follow its binlog yet)"
-        );
-    }
     stack.start_all(&ServerName::SERVERS, show).await?;
     if services {
         set_up_stores(stack)?;

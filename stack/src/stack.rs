@@ -124,14 +124,10 @@ impl Stack {
         Server::new(self.clone(), name)
     }
 
-    /// Our services that can run here: no binlog follower on MariaDB.
+    /// Our services.
     #[must_use]
     pub fn services(&self) -> Vec<ServerName> {
-        let follows = self.env().database == Database::Mysql;
-        ServerName::SERVICES
-            .into_iter()
-            .filter(|name| follows || *name != ServerName::CdcSync)
-            .collect()
+        ServerName::SERVICES.to_vec()
     }
 
     /// From its next start on each of our services finds the servers at these addresses, such as

@@ -86,6 +86,9 @@ async fn commits_are_durable_and_the_binlog_tells_everything() {
         ]),
         Database::MariaDb => expected.extend([
             ("gtid_strict_mode", "1"),
+            ("log_bin_compress", "0"),
+            ("log_slave_updates", "1"),
+            ("binlog_checksum", "CRC32"),
             ("innodb_autoinc_lock_mode", "2"),
             ("tx_isolation", "READ-COMMITTED"),
         ]),

@@ -70,6 +70,15 @@ pub fn spawn(world: &World) -> Child {
             "HOLDFAST__FOLLOWER__SERVER_ID_BASE",
             settings.follower.server_id_base.to_string(),
         )
+        .env("HOLDFAST__KAFKA__BROKERS", &settings.kafka.brokers)
+        .env(
+            "HOLDFAST__KAFKA__EVENTS_TOPIC",
+            &settings.kafka.events_topic,
+        )
+        .env(
+            "HOLDFAST__EVENTS__PUBLISH",
+            settings.events.publish.to_string(),
+        )
         .env(
             "HOLDFAST__FOLLOWER__LEASE_MS",
             settings.follower.lease_ms.to_string(),

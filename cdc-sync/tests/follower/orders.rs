@@ -120,6 +120,16 @@ impl Shard {
         self.conn().await.query(sql).await.unwrap()
     }
 
+    /// Leaves no binlog but a fresh one: for a server of the test's own.
+    pub async fn purge_binlogs(&self) {
+        self.execute("FLUSH BINARY LOGS").await;
+        let logs = self.conn().await.query("SHOW BINARY LOGS").await;
+        let logs: Vec<mysql_async::Row> = logs.unwrap();
+        let newest: String = logs.last().unwrap().get(0).unwrap();
+        let purge = format!("PURGE BINARY LOGS TO '{newest}'");
+        self.execute(&purge).await;
+    }
+
     pub async fn remove(&self) {
         self.execute(&format!("DROP DATABASE {}", self.schema))
             .await;

@@ -1,6 +1,7 @@
 //! What can only be done to a server of one's own: purges, restarts, wrong settings.
 
 use crate::orders::Shard;
+use crate::snapshot::a_first_snapshot_whose_binlogs_are_purged_begins_anew;
 use crate::world::{World, eventually};
 use mysql_async::prelude::Queryable;
 use stack::{Database, Server, Stack, StackOptions};
@@ -16,6 +17,7 @@ async fn a_server_of_our_own_is_stopped_killed_purged_and_set_up_wrongly() {
     let mysql = stack.server("mysql-0").unwrap();
     mysql.start().await.unwrap();
     let url = stack.env().order_shards[0].clone();
+    let same = vec![url.clone()];
     World::run_on(vec![url], async |world| {
         a_killed_dump_connection_is_opened_again(world).await;
         an_orderly_stop_and_a_kill_of_the_server_are_survived(world, &mysql).await;
@@ -24,6 +26,7 @@ async fn a_server_of_our_own_is_stopped_killed_purged_and_set_up_wrongly() {
         each_wrong_setting_is_named(world).await;
     })
     .await;
+    World::run_on(same, a_first_snapshot_whose_binlogs_are_purged_begins_anew).await;
     stack.down().await.unwrap();
 }
 
@@ -126,12 +129,7 @@ async fn table_numbers(shard: &Shard, name: &str) -> Vec<u64> {
 async fn a_purged_position_means_a_snapshot(world: &World) {
     let shard: &Shard = &world.shards[0];
     let ids = shard.accept(20).await;
-    shard.execute("FLUSH BINARY LOGS").await;
-    let logs: Vec<mysql_async::Row> = shard.conn().await.query("SHOW BINARY LOGS").await.unwrap();
-    let newest: String = logs.last().unwrap().get(0).unwrap();
-    shard
-        .execute(&format!("PURGE BINARY LOGS TO '{newest}'"))
-        .await;
+    shard.purge_binlogs().await;
     shard.pay(&ids[..5]).await;
     let follower = world.follow().await;
     world.agree().await;

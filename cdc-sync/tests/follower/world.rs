@@ -74,6 +74,7 @@ impl World {
         settings.search.alias = format!("{suffix}-orders");
         settings.search.index = format!("{suffix}-orders-v1");
         settings.search.follower_index = format!("{suffix}-follower");
+        settings.events.publish = false;
         settings.follower.server_id_base = 1_000_000 + number % 1_000_000_000;
         settings.follower.freshness_interval_ms = 100;
         settings.follower.backoff_max_ms = 500;

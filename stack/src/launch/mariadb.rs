@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::downloads;
 use crate::env::StackEnv;
-use crate::error::Result;
+use crate::error::{Context, Result};
 use crate::layout::Layout;
 use crate::name::ServerName;
 use crate::process::detached;
@@ -12,6 +12,9 @@ use crate::process::detached;
 pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Command> {
     let server = downloads::installed("mariadbd")?;
     let installer = downloads::installed("mariadb-install-db")?;
+    // A server that starts removes every temporary table that it finds, also another server's.
+    let temporary = layout.data(ServerName::Mysql(number)).with_extension("tmp");
+    std::fs::create_dir_all(&temporary).at(&temporary)?;
     super::format_once(&layout.data(ServerName::Mysql(number)), |partial| {
         let mut install = Command::new(&installer);
         install
@@ -21,7 +24,8 @@ pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Com
                 "--skip-test-db",
             ])
             .arg(format!("--datadir={}", partial.display()))
-            .args(super::user_option());
+            .args(super::user_option())
+            .env("TMPDIR", &temporary);
         super::run("mariadb-install-db", &mut install).map(drop)
     })?;
     super::database::forget_dead_owner(&layout.data(ServerName::Mysql(number)));
@@ -34,10 +38,15 @@ pub(super) fn prepare(number: u8, layout: &Layout, env: &StackEnv) -> Result<Com
         .args([
             "--binlog-format=ROW",
             "--gtid-strict-mode=ON",
+            "--binlog-checksum=CRC32",
+            "--log-bin-compress=OFF",
+            // A replica that takes over has written what it got.
+            "--log-slave-updates=ON",
             "--binlog-annotate-row-events=OFF",
         ])
         // The default makes other inserts wait for an INSERT ... SELECT from JSON_TABLE.
         .arg("--innodb-autoinc-lock-mode=2")
-        .arg("--innodb-log-file-size=1G");
+        .arg("--innodb-log-file-size=1G")
+        .env("TMPDIR", &temporary);
     Ok(command)
 }

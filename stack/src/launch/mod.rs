@@ -41,7 +41,6 @@ pub(crate) fn prepare(name: ServerName, layout: &Layout, env: &StackEnv) -> Resu
         (ServerName::Kafka, _) => plain(kafka::prepare(layout, env)?),
         (ServerName::Redis, _) => plain(redis::prepare(layout, env)?),
         (ServerName::Elasticsearch, _) => elasticsearch::prepare(layout, env)?,
-        (ServerName::CdcSync, Database::MariaDb) => return Err(StackError::NotOnMariaDb(name)),
         (ServerName::OrderApi | ServerName::Consumer(_) | ServerName::CdcSync, _) => {
             plain(service::prepare(name, layout, env)?)
         }

@@ -81,6 +81,7 @@ fn configuration(name: ServerName, layout: &Layout, env: &StackEnv) -> Vec<(&'st
             let port = env.port(name).unwrap_or_default();
             let server_id_base = (100_000 + u32::from(port) * 2).to_string();
             variables.extend([
+                kafka,
                 search,
                 ("HOLDFAST__FOLLOWER__SERVER_ID_BASE", server_id_base),
             ]);
