@@ -2,6 +2,7 @@
 //! stuck and drives it again, checks the invariants, says how fresh search is, and shows the whole
 //! pipeline at work.
 
+mod audit;
 mod cause;
 mod dead_letter;
 mod demo;
@@ -55,6 +56,9 @@ enum Command {
     Stuck(stuck::StuckArgs),
     /// Try stuck orders at once, or put dead letters back; only tells what it would do without --yes.
     Redrive(redrive::RedriveArgs),
+    /// Who did what, and whether the record of it is whole.
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// How the search index stands.
     #[command(subcommand)]
     Search(search::SearchCommand),
@@ -77,15 +81,19 @@ async fn main() -> ExitCode {
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     let environment = Environment::discover()?;
     let settings = || Settings::of(&environment);
+    if audit::is_written_down_first(&command) {
+        audit::write_down(&settings()?, &command).await?;
+    }
     match command {
         Command::Setup(args) => setup::setup(&settings()?, &args).await?,
         Command::Migrate(args) => setup::migrate(&settings()?, &args).await?,
-        Command::Token(args) => token::run(&environment, &args)?,
+        Command::Token(args) => token::run(&environment, &settings()?, &args).await?,
         Command::Verify(args) => return verify::run(&settings()?, &args).await,
         Command::Reconcile(args) => return reconcile::run(&settings()?, &args).await,
         Command::Find(args) => return find::run(&settings()?, &args).await,
         Command::Stuck(args) => return stuck::run(&settings()?, &args).await,
         Command::Redrive(args) => return redrive::run(&settings()?, &args).await,
+        Command::Audit(command) => return audit::run(&settings()?, &command).await,
         Command::Search(command) => return search::run(&settings()?, &command).await,
         Command::Demo(args) => return demo::run(&environment, &settings()?, &args).await,
     }

@@ -29,7 +29,7 @@ pub struct Settings {
     pub worker: WorkerSettings,
     /// Their engine.
     pub coordinator: CoordinatorSettings,
-    /// Whether there is an index at all: there is none on MariaDB yet.
+    /// Whether nothing is searched: `HOLDFAST_SEARCH=off`.
     #[serde(skip)]
     pub search_off: bool,
 }
@@ -82,7 +82,7 @@ impl Settings {
         if let Some(url) = address("HOLDFAST__REDIS__URL", "HOLDFAST_REDIS_URL")? {
             settings.redis.url = url.to_owned();
         }
-        settings.search_off = environment.get("HOLDFAST_STACK_DB") == Some("mariadb");
+        settings.search_off = environment.get("HOLDFAST_SEARCH") == Some("off");
         if !settings.search_off
             && let Some(url) = address("HOLDFAST__SEARCH__URL", "HOLDFAST_SEARCH_URL")?
         {

@@ -6,7 +6,7 @@ use crate::settings::Settings;
 use anyhow::{Context, bail};
 use consumer::topics::{self, TopicError};
 use domain::{ShardName, StoreKind};
-use migrations::ShardIdentity;
+use migrations::{AuditGuard, ShardIdentity};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions, MySqlSslMode};
 use sqlx::{ConnectOptions, Connection};
 use std::str::FromStr;
@@ -43,11 +43,23 @@ async fn migrate_all(settings: &Settings, patience: &Patience) -> anyhow::Result
             let name = ShardName { store, index };
             let options = connect_options(url, &settings.stores)
                 .with_context(|| format!("the URL of {name}"))?;
-            migrate_one(&options, name, settings.stores.slot_map_epoch, patience).await?;
+            let epoch = settings.stores.slot_map_epoch;
+            let guard = migrate_one(&options, name, epoch, patience).await?;
             println!("{name} is at its schema.");
+            match guard {
+                AuditGuard::Made | AuditGuard::NotNeeded => {}
+                AuditGuard::NotAllowed(cause) => println!("{}", unguarded(&cause)),
+            }
         }
     }
     Ok(())
+}
+
+fn unguarded(cause: &str) -> String {
+    format!(
+        "  This user may not make the triggers that keep its audit trail from being changed: {cause}. Run \
+         `holdfast migrate` as a user who may, or grant the services no UPDATE and no DELETE on `audit`."
+    )
 }
 
 async fn migrate_one(
@@ -55,7 +67,7 @@ async fn migrate_one(
     name: ShardName,
     slot_map_epoch: u32,
     patience: &Patience,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<AuditGuard> {
     let identity = ShardIdentity {
         name,
         slot_map_epoch,
@@ -101,7 +113,7 @@ async fn make_topics(settings: &Settings, patience: &Patience) -> anyhow::Result
 
 async fn make_index(settings: &Settings, patience: &Patience) -> anyhow::Result<()> {
     if settings.search_off {
-        println!("Search is off on MariaDB.");
+        println!("Search is switched off.");
         return Ok(());
     }
     while let Err(error) = cdc_sync::index::setup(&settings.search).await {

@@ -1,12 +1,18 @@
-//! `holdfast token`: a bearer token for local use, signed with the stack's own key.
+//! `holdfast token`: a bearer token for local use, signed with the stack's own key. Who asked for it is in
+//! the audit trail before it is printed.
 
+use crate::audit::operator;
 use crate::environment::Environment;
+use crate::settings::Settings;
 use anyhow::Context;
 use chrono::Utc;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde::Serialize;
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use store::Stores;
+use store::audit::{Action, Deed, detail};
 use uuid::Uuid;
 
 /// The key id of the stack's own key.
@@ -40,15 +46,40 @@ pub struct TokenArgs {
 }
 
 /// Prints a token, and nothing else, on standard output.
-pub fn run(environment: &Environment, args: &TokenArgs) -> anyhow::Result<()> {
+pub async fn run(
+    environment: &Environment,
+    settings: &Settings,
+    args: &TokenArgs,
+) -> anyhow::Result<()> {
     let grant = Grant {
         tenant: &args.tenant,
         merchant: args.merchant.as_deref(),
         scopes: args.scopes.iter().map(String::as_str).collect(),
         ttl: args.ttl,
     };
-    println!("{}", Signer::of(environment)?.sign(&grant)?);
+    let claims = claims(&grant, Utc::now().timestamp(), Uuid::new_v4())?;
+    let token = Signer::of(environment)?.sign_claims(&claims)?;
+    write_down(settings, &claims).await?;
+    println!("{token}");
     Ok(())
+}
+
+/// Names the token as the entries of whoever uses it name it: `kid/jti`.
+async fn write_down(settings: &Settings, claims: &Claims) -> anyhow::Result<()> {
+    let deed = Deed {
+        tenant: Some(&claims.tenant),
+        action: Action::TokenIssued,
+        object: format!("{KEY_ID}/{}", claims.jti).into(),
+        detail: detail([
+            ("merchant", json!(claims.merchant)),
+            ("scope", json!(claims.scope)),
+            ("expires_at", json!(claims.exp)),
+        ]),
+    };
+    let stores = Stores::connect(&settings.stores)?;
+    let written = stores.audit.note(&operator(), &deed).await;
+    stores.close().await;
+    written.context("no token was made: it cannot be written to the audit trail")
 }
 
 /// What a token is to grant.
@@ -101,10 +132,13 @@ impl Signer {
 
     /// A token that grants this from now on.
     pub fn sign(&self, grant: &Grant<'_>) -> anyhow::Result<String> {
-        let claims = claims(grant, Utc::now().timestamp(), Uuid::new_v4())?;
+        self.sign_claims(&claims(grant, Utc::now().timestamp(), Uuid::new_v4())?)
+    }
+
+    fn sign_claims(&self, claims: &Claims) -> anyhow::Result<String> {
         let mut header = Header::new(Algorithm::EdDSA);
         header.kid = Some(KEY_ID.into());
-        Ok(jsonwebtoken::encode(&header, &claims, &self.key)?)
+        Ok(jsonwebtoken::encode(&header, claims, &self.key)?)
     }
 }
 

@@ -1,5 +1,7 @@
-//! The demo's end: the index is made anew while it is in use, and then everything is compared.
+//! The demo's end: the index is made anew while it is in use, then everything is compared, and last the
+//! audit trail is followed.
 
+use crate::audit::check_all;
 use crate::reconcile::compare_all;
 use crate::search::rebuild::{ended, progress};
 use crate::settings::Settings;
@@ -64,5 +66,16 @@ pub async fn reconcile(settings: &Settings) -> Option<String> {
             None
         }
         Err(error) => Some(format!("nothing could be compared: {error:#}")),
+    }
+}
+
+/// Follows the audit trail; answers what is wrong with it, if anything is.
+pub async fn audit(settings: &Settings) -> Option<String> {
+    match check_all(settings, &[]).await {
+        Ok(findings) => {
+            println!("  {}.", findings.line());
+            findings.problem()
+        }
+        Err(error) => Some(format!("the audit trail: {error:#}")),
     }
 }

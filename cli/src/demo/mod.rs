@@ -107,6 +107,7 @@ pub async fn run(
         problems.extend(finale::rebuild(settings).await);
     }
     problems.extend(finale::reconcile(settings).await);
+    problems.extend(finale::audit(settings).await);
     for problem in &problems {
         println!("  WRONG: {problem}");
     }
@@ -179,7 +180,7 @@ impl Run {
         // A marker that was lost with its Redis is made good by the row, which now exists.
         submitted.replayed += submission.repeat(&submitted.unrecognised).await?;
         let searched = if settings.search_off {
-            println!("Search is off on MariaDB, so nothing is searched.");
+            println!("Search is switched off, so nothing is searched.");
             None
         } else {
             let question = search::Question {

@@ -82,7 +82,7 @@ impl Page {
 
     fn search(&mut self, report: &Report, top: &[TopCustomer], money: &dyn Fn(i64) -> String) {
         let (Some(count), Some(seconds)) = (report.searchable, report.searchable_seconds) else {
-            self.text("searchable", "search is off on MariaDB");
+            self.text("searchable", "search is switched off");
             return;
         };
         let later = (seconds - report.drained_seconds).max(0.0);

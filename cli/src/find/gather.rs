@@ -171,7 +171,7 @@ async fn find_document(
     id: OrderId,
 ) -> (Answer<Document>, Option<DateTime<Utc>>) {
     if settings.search_off {
-        return (Answer::NotAsked("search is off on MariaDB"), None);
+        return (Answer::NotAsked("search is switched off"), None);
     }
     let ask = async {
         let index = SearchIndex::new(settings)?;

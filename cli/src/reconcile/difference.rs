@@ -34,6 +34,40 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Every kind.
+    pub const ALL: [Self; 12] = [
+        Self::MissingDocument,
+        Self::OlderDocument,
+        Self::DifferingDocument,
+        Self::NewerDocument,
+        Self::DocumentWithoutRow,
+        Self::UnreadableRow,
+        Self::PaidWithoutEntries,
+        Self::PaidWithOtherEntries,
+        Self::EntriesOfUnpaidOrder,
+        Self::EntriesWithoutOrder,
+        Self::HoldOfEndedOrder,
+        Self::HoldWithoutOrder,
+    ];
+
+    /// As in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MissingDocument => "missing_document",
+            Self::OlderDocument => "older_document",
+            Self::DifferingDocument => "differing_document",
+            Self::NewerDocument => "newer_document",
+            Self::DocumentWithoutRow => "document_without_row",
+            Self::UnreadableRow => "unreadable_row",
+            Self::PaidWithoutEntries => "paid_without_entries",
+            Self::PaidWithOtherEntries => "paid_with_other_entries",
+            Self::EntriesOfUnpaidOrder => "entries_of_unpaid_order",
+            Self::EntriesWithoutOrder => "entries_without_order",
+            Self::HoldOfEndedOrder => "hold_of_ended_order",
+            Self::HoldWithoutOrder => "hold_without_order",
+        }
+    }
+
     /// In words.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -214,5 +248,17 @@ impl fmt::Display for Difference {
             return Ok(());
         }
         writeln!(f, "  to do:  {}", self.to_do)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kind_is_named_alike_everywhere() {
+        for kind in Kind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+        }
     }
 }

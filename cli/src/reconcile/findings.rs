@@ -70,8 +70,7 @@ impl Findings {
             ));
         }
         if moment.as_of.is_none() {
-            notes
-                .push("There is no search on MariaDB: only orders and ledger are compared.".into());
+            notes.push("Search is switched off: only orders and ledger are compared.".into());
         }
         Self {
             as_of: moment.as_of,
@@ -132,6 +131,11 @@ impl Findings {
             .sort_by(|one, other| (one.kind, &one.order_id).cmp(&(other.kind, &other.order_id)));
     }
 
+    /// How many differences there are of a kind.
+    pub fn of(&self, kind: Kind) -> u64 {
+        self.kinds.get(&kind).copied().unwrap_or_default()
+    }
+
     /// How many differences there are.
     pub fn count(&self) -> u64 {
         self.kinds.values().sum()
@@ -161,6 +165,18 @@ impl Findings {
             1 => format!("1 DIFFERENCE{repaired}"),
             n => format!("{n} DIFFERENCES{repaired}"),
         }
+    }
+}
+
+impl Findings {
+    /// All of it in a line, for a log.
+    pub fn line(&self) -> String {
+        let kinds = self.kinds.iter();
+        let kinds: String = kinds
+            .map(|(kind, count)| format!(", {count} {}", kind.name()))
+            .collect();
+        let (verdict, orders, seconds) = (self.verdict(), self.orders, self.seconds);
+        format!("{verdict} ({orders} orders, {seconds:.1} s{kinds})")
     }
 }
 

@@ -15,11 +15,12 @@ mod moment;
 mod narrow;
 mod progress;
 mod repair;
-mod row;
+pub mod row;
 mod scan;
 mod search_judge;
 mod search_pair;
-mod since;
+pub mod since;
+mod watch;
 
 use crate::search_index::SearchIndex;
 use crate::search_ranges::{NotAnswered, SearchRanges};
@@ -32,8 +33,9 @@ use narrow::Side;
 use progress::Progress;
 use since::Since;
 use std::cell::Cell;
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::Stores;
 
 /// What to compare, and what to do about it.
@@ -51,6 +53,32 @@ pub struct ReconcileArgs {
     /// Delete the documents that have no order, entry or hold, too: only where no order was lost.
     #[arg(long, requires = "repair_search")]
     delete_orphans: bool,
+    /// Compare again and again, at this pace (such as 5m), and tell what was found as metrics.
+    #[arg(long, value_name = "SPAN", value_parser = pace, conflicts_with = "repair_search")]
+    every: Option<Duration>,
+    /// Where the metrics are told, and whether all is well.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        requires = "every",
+        default_value = "127.0.0.1:9105"
+    )]
+    listen: SocketAddr,
+}
+
+fn pace(text: &str) -> Result<Duration, String> {
+    let pace = crate::token::parse_duration(text)?;
+    match pace.is_zero() {
+        true => Err("comparisons must be at least 1s apart".to_owned()),
+        false => Ok(pace),
+    }
+}
+
+impl ReconcileArgs {
+    /// Whether it may write to search.
+    pub fn repairs(&self) -> bool {
+        self.repair_search
+    }
 }
 
 /// A reconciliation under way.
@@ -72,12 +100,22 @@ struct Search {
 
 /// Compares, prints, and exits 0 when all agree, 1 when not, 2 when it cannot be told.
 pub async fn run(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<ExitCode> {
-    let findings = compare(settings, args).await?;
-    match args.json {
-        true => println!("{}", serde_json::to_string_pretty(&findings)?),
-        false => print!("{findings}"),
+    if let Some(every) = args.every {
+        return watch::run(settings, args, every, args.listen).await;
     }
+    let findings = compare(settings, args).await?;
+    show(args, &findings)?;
     Ok(ExitCode::from(findings.exit_code()))
+}
+
+fn show(args: &ReconcileArgs, findings: &Findings) -> anyhow::Result<()> {
+    match (args.json, args.every) {
+        (true, Some(_)) => println!("{}", serde_json::to_string(findings)?),
+        (true, None) => println!("{}", serde_json::to_string_pretty(findings)?),
+        (false, Some(_)) => println!("{}", findings.line()),
+        (false, None) => print!("{findings}"),
+    }
+    Ok(())
 }
 
 /// Compares everything as it is now.
@@ -87,6 +125,8 @@ pub async fn compare_all(settings: &Settings) -> anyhow::Result<Findings> {
         json: false,
         repair_search: false,
         delete_orphans: false,
+        every: None,
+        listen: ([127, 0, 0, 1], 0).into(),
     };
     compare(settings, &args).await
 }
@@ -125,11 +165,11 @@ async fn ensure_no_rebuild(search: &Search) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// None on MariaDB.
+/// None where it is switched off.
 fn search(settings: &Settings, args: &ReconcileArgs) -> anyhow::Result<Option<Search>> {
     if settings.search_off {
         if args.repair_search {
-            bail!("--repair-search: search is off on MariaDB");
+            bail!("--repair-search: search is switched off");
         }
         return Ok(None);
     }

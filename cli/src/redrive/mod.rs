@@ -51,6 +51,18 @@ pub struct RedriveArgs {
     yes: bool,
 }
 
+impl RedriveArgs {
+    /// Whether it only tells what it would do.
+    pub fn is_dry(&self) -> bool {
+        !self.yes
+    }
+
+    /// Whether it is about dead letters.
+    pub fn takes_letters(&self) -> bool {
+        self.dead_letters
+    }
+}
+
 /// Which open orders.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Orders {

@@ -46,6 +46,8 @@ impl fmt::Display for Screen<'_> {
             documents,
             dead_letters,
             rebuild,
+            snapshot,
+            first_snapshots,
             shards,
         } = self.status;
         writeln!(
@@ -54,6 +56,13 @@ impl fmt::Display for Screen<'_> {
         )?;
         if let Some(rebuild) = rebuild {
             writeln!(f, "{}", progress(rebuild))?;
+        }
+        if let Some(snapshot) = snapshot {
+            writeln!(f, "{snapshot}")?;
+        }
+        for first in first_snapshots {
+            let (shards, progress) = (first.shards.join(", "), &first.progress);
+            writeln!(f, "{shards}: the first snapshot goes on: {progress}")?;
         }
         writeln!(f)?;
         let (shard, server, as_of, behind) = ("shard", "server", "as of", "behind");
@@ -68,6 +77,27 @@ impl fmt::Display for Screen<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use cdc_sync::snapshot::checkpoint::Checkpoint;
+    use cdc_sync::snapshot::progress::Progress;
+
+    fn first_snapshot() -> Checkpoint {
+        let of = |number| [("orders-1".to_owned(), number)].into();
+        Checkpoint {
+            server: "u1".into(),
+            shards: vec!["orders-1".into()],
+            index_uuid: "i1".into(),
+            watermark: String::new(),
+            watermark_at: String::new(),
+            progress: Progress {
+                reached: of(5),
+                last: of(10),
+                seen: 3,
+                rows: 3,
+                rows_per_second: 0,
+            },
+            saved_at: String::new(),
+        }
+    }
 
     #[test]
     fn a_screen_tells_of_each_shard() {
@@ -85,6 +115,8 @@ mod tests {
             documents: 3,
             dead_letters: 1,
             rebuild: None,
+            snapshot: None,
+            first_snapshots: vec![first_snapshot()],
             shards: vec![
                 ShardStatus {
                     as_of: Some(at("2026-11-21T09:05:07Z")),
@@ -98,12 +130,16 @@ mod tests {
         let screen = Screen::new(&status, at("2026-11-21T09:05:08.500Z")).to_string();
         let lines: Vec<&str> = screen.lines().collect();
         assert_eq!(lines[0], "orders-v1: 3 documents, 1 dead letters");
+        assert_eq!(
+            lines[1],
+            "orders-1: the first snapshot goes on: 3 of about 6 rows, 50 %"
+        );
         assert!(
-            lines[3].contains("09:05:07.000Z") && lines[3].contains("1.5 s"),
+            lines[4].contains("09:05:07.000Z") && lines[4].contains("1.5 s"),
             "{screen}"
         );
-        assert!(lines[3].ends_with(" 4"), "{screen}");
-        assert!(lines[4].contains("never followed"), "{screen}");
-        assert!(lines[4].ends_with("? (connection refused)"), "{screen}");
+        assert!(lines[4].ends_with(" 4"), "{screen}");
+        assert!(lines[5].contains("never followed"), "{screen}");
+        assert!(lines[5].ends_with("? (connection refused)"), "{screen}");
     }
 }

@@ -34,7 +34,7 @@ impl Followed {
         };
         let (without_search, mut own) = (own.clone(), own.clone());
         for (name, text) in [
-            ("HOLDFAST_STACK_DB", "mysql"),
+            ("HOLDFAST_SEARCH", "on"),
             ("HOLDFAST__SEARCH__URL", &settings.url),
             ("HOLDFAST__SEARCH__ALIAS", &settings.alias),
             ("HOLDFAST__SEARCH__INDEX", &settings.index),
@@ -161,5 +161,6 @@ fn is_followers(name: &str) -> bool {
         "HOLDFAST__STORES__ORDER_SHARDS",
         "HOLDFAST__STORES__ACCOUNT_SHARDS",
     ];
-    known.contains(&name) || name.starts_with("HOLDFAST__SEARCH__")
+    let starts = ["HOLDFAST__SEARCH__", "HOLDFAST__KAFKA__"];
+    known.contains(&name) || starts.iter().any(|start| name.starts_with(start))
 }

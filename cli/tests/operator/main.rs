@@ -3,10 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod audit;
 mod consumer;
 mod follower;
 mod letters;
 mod payments;
 mod reconcile;
+mod reconcile_watch;
+mod search;
 mod stuck;
 mod world;

@@ -14,8 +14,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Orders that are paid, orders that are cancelled, and their accounts.
-struct Made {
-    paid: Vec<OrderId>,
+pub struct Made {
+    pub paid: Vec<OrderId>,
     cancelled: Vec<OrderId>,
     payer: AccountId,
 }
@@ -47,7 +47,7 @@ async fn make(own: &Own, each: usize) -> Made {
 }
 
 /// With orders and their documents.
-async fn with_followed<F: Future<Output = Followed>>(
+pub async fn with_followed<F: Future<Output = Followed>>(
     each: usize,
     test: impl FnOnce(Followed, Made) -> F,
 ) {
@@ -93,7 +93,7 @@ async fn on(url: &str, sql: &'static str, id: OrderId) {
     assert!(done.await.unwrap().rows_affected() > 0, "{sql}");
 }
 
-async fn on_order(own: &Own, id: OrderId, sql: &'static str) {
+pub async fn on_order(own: &Own, id: OrderId, sql: &'static str) {
     let shard = own.stores.routing().order_shard(id);
     on(
         &own.settings.order_shards[usize::from(shard.index)],
@@ -104,7 +104,7 @@ async fn on_order(own: &Own, id: OrderId, sql: &'static str) {
 }
 
 /// On the payers' shard if they are rich, on the other if they are poor or payees.
-async fn on_accounts(own: &Own, shard: usize, id: OrderId, sql: &'static str) {
+pub async fn on_accounts(own: &Own, shard: usize, id: OrderId, sql: &'static str) {
     on(&own.settings.account_shards[shard], sql, id).await;
 }
 

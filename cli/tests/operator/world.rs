@@ -92,6 +92,7 @@ impl Own {
         kafka.commands_topic = format!("t.{run}.commands");
         kafka.dead_letter_topic = format!("t.{run}.commands.dlq");
         kafka.retry_topic = format!("t.{run}.retry");
+        kafka.events_topic = format!("t.{run}.events");
         let group = format!("t-{run}");
         let own = Self {
             stores: Stores::connect(&settings).unwrap(),
@@ -116,6 +117,7 @@ impl Own {
             kafka.commands_topic.as_str(),
             &kafka.dead_letter_topic,
             &kafka.retry_topic,
+            &kafka.events_topic,
         ];
         let _ = admin.delete_groups(&[&self.group, &retry], &options).await;
         let _ = admin.delete_topics(&topics, &options).await;
@@ -263,6 +265,7 @@ fn environment(
             kafka.dead_letter_topic.clone(),
         ),
         ("HOLDFAST__KAFKA__RETRY_TOPIC", kafka.retry_topic.clone()),
+        ("HOLDFAST__KAFKA__EVENTS_TOPIC", kafka.events_topic.clone()),
         ("HOLDFAST__WORKER__GROUP_ID", group.to_owned()),
         (
             "HOLDFAST__STORES__CONNECT_TIMEOUT_MS",
@@ -270,7 +273,7 @@ fn environment(
         ),
         ("HOLDFAST__REDIS__URL", redis),
         // Search is not ours to test, and off there.
-        ("HOLDFAST_STACK_DB", "mariadb".to_owned()),
+        ("HOLDFAST_SEARCH", "off".to_owned()),
     ];
     let pairs = pairs.into_iter();
     pairs.map(|(name, text)| (name.to_owned(), text)).collect()
