@@ -12,6 +12,8 @@ use std::str::FromStr;
 pub struct OrderFacts {
     /// Its rows: one, on one shard.
     pub rows: u32,
+    /// The row's.
+    pub version: u64,
     /// As the column says: below 10 it has not ended, 10 is paid, 11 cancelled.
     pub state: u8,
     /// Why it was cancelled, as the column says: 5 is expired.
@@ -38,15 +40,15 @@ pub async fn of_merchant(env: &StackEnv, merchant: &str) -> Result<HashMap<Strin
     let mut facts: HashMap<String, OrderFacts> = HashMap::new();
     for url in &env.order_shards {
         let mut shard = connect(url).await?;
-        let rows: Vec<(String, u8, u8, i64)> = sqlx::query_as(
-            "SELECT LOWER(HEX(id)), state, reason, amount FROM orders WHERE merchant = ?",
+        let rows: Vec<(String, u64, u8, u8, i64)> = sqlx::query_as(
+            "SELECT LOWER(HEX(id)), version, state, reason, amount FROM orders WHERE merchant = ?",
         )
         .bind(merchant)
         .fetch_all(&mut shard)
         .await?;
-        for (id, state, reason, amount) in rows {
+        for (id, version, state, reason, amount) in rows {
             let order = facts.entry(format!("ord_{id}")).or_default();
-            order.rows += 1;
+            (order.rows, order.version) = (order.rows + 1, version);
             (order.state, order.reason, order.amount) = (state, reason, amount);
         }
     }

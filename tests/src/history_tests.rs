@@ -33,6 +33,7 @@ fn id_of(key: &str) -> String {
 fn paid() -> OrderFacts {
     OrderFacts {
         rows: 1,
+        version: 2,
         state: PAID,
         reason: 0,
         amount: 5,

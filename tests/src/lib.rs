@@ -7,6 +7,7 @@
 mod attempt;
 pub mod chaos;
 mod client;
+mod events;
 mod facts;
 mod history;
 mod invariants;

@@ -1,6 +1,7 @@
 //! A load of orders by a recording client, running while a test breaks things.
 
 use crate::attempt::{Asked, Told};
+use crate::events;
 use crate::history::Figures;
 use crate::recorder::{Recorder, TENANT};
 use crate::{Merchant, Pipeline};
@@ -110,6 +111,9 @@ impl Load {
         pipeline.assert_invariants().await?;
         let figures = self.recorder.assert_true(pipeline).await?;
         self.payers.assert_balances(&self.recorder).await?;
+        let merchant = &self.recorder.merchant.name;
+        let breaches = events::breaches(pipeline.stack.env(), merchant).await?;
+        ensure!(breaches.is_empty(), "order.events: {breaches:#?}");
         println!("load: {figures:?}");
         Ok(figures)
     }

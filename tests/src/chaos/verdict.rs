@@ -2,6 +2,7 @@
 
 use super::DECIDED_WITHIN;
 use super::report::Report;
+use crate::events;
 use crate::invariants;
 use crate::pipeline::Pipeline;
 use crate::recorder::Recorder;
@@ -43,6 +44,11 @@ pub(super) async fn reach(
         "INV-7",
         figures.lost.is_empty() && figures.untrue.is_empty(),
     );
+    let untold = events::breaches(pipeline.stack.env(), &recorder.merchant.name).await?;
+    for breach in untold.iter().take(LISTED_MAX) {
+        println!("broken promise: {breach}");
+    }
+    also("INV-6", untold.is_empty());
     // Nothing was away for the quarter of an hour that an order may stay undecided.
     let in_time = decided.is_some_and(|time| time <= DECIDED_WITHIN);
     also("INV-8", in_time && figures.expired == 0);

@@ -32,6 +32,7 @@ pub async fn with_commands<F: Future<Output = ()>>(test: impl FnOnce(Commands) -
     let mut kafka = KafkaSettings::of_brokers(std::env::var("HOLDFAST_KAFKA_BROKERS").unwrap());
     kafka.commands_topic = format!("t.{name}.commands");
     kafka.retry_topic = format!("t.{name}.retry");
+    kafka.events_topic = format!("t.{name}.events");
     kafka.dead_letter_topic = format!("t.{name}.commands.dlq");
     let settings = TopicSettings {
         partitions: PARTITIONS,
@@ -110,9 +111,15 @@ impl Commands {
             commands_topic,
             retry_topic,
             dead_letter_topic,
+            events_topic,
             ..
         } = &self.kafka;
-        let topics = [commands_topic.as_str(), retry_topic, dead_letter_topic];
+        let topics = [
+            commands_topic.as_str(),
+            retry_topic,
+            dead_letter_topic,
+            events_topic,
+        ];
         // What is left behind hinders nobody.
         let _ = admin
             .delete_groups(&[&self.group], &AdminOptions::new())

@@ -78,6 +78,10 @@ async fn documents_answered_with_429_are_written_later() -> Result<()> {
         let after = live.metric(FOLLOWER, refused, "").await?;
         live.finish(load).await?;
         ensure!(after > before, "nothing was answered with 429");
+        let sampled = live
+            .metric(FOLLOWER, "follower_searchable_seconds_count", "")
+            .await?;
+        ensure!(sampled > 0.0, "nobody measures how soon a commit is found");
         Ok(())
     })
     .await
