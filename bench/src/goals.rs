@@ -1,6 +1,6 @@
 //! What the figures are to be.
 
-use crate::measured::{OverloadRun, rates};
+use crate::measured::{FollowRun, OverloadRun, rates};
 use crate::samples::{Samples, figure};
 use crate::session::Results;
 
@@ -12,6 +12,8 @@ const SERVICE_MB_MAX: f64 = 100.0;
 /// Less a tenth, which is what two runs on one machine may differ by.
 const BACK_MIN: f64 = 0.9;
 const GROWTH_MB_MAX: f64 = 10.0;
+const OF_DIRECT_MIN_PERCENT: f64 = 60.0;
+const SEARCHABLE_MS_MAX: f64 = 1_500.0;
 
 /// A goal and how it went.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +87,7 @@ pub fn of(results: &Results) -> Vec<Goal> {
             bound: Bound::AtMost(ALONE_P50_MS_MAX),
         },
     ];
+    goals.extend(of_search(results));
     goals.extend(results.overload.iter().flat_map(of_overload));
     goals.extend(results.peaks.0.iter().map(|(name, mb)| Goal {
         what: format!("{name} <= {SERVICE_MB_MAX} MB"),
@@ -94,6 +97,29 @@ pub fn of(results: &Results) -> Vec<Goal> {
     }));
     goals.retain(|goal| !goal.measured.is_nan());
     goals
+}
+
+fn of_search(results: &Results) -> [Goal; 3] {
+    let rate = |of: fn(&FollowRun) -> f64| results.follow.iter().map(of).collect::<Samples>();
+    let direct = rate(|one| one.direct.rate()).median();
+    let share = |what: &str, rates: Samples| Goal {
+        what: format!("{what} >= {OF_DIRECT_MIN_PERCENT} % of a direct load"),
+        measured: rates.median() / direct * 100.0,
+        unit: " %",
+        bound: Bound::AtLeast(OF_DIRECT_MIN_PERCENT),
+    };
+    let lags = results.half_load.iter();
+    let lags: Samples = lags.map(|one| one.lags.quantile_ms(0.99)).collect();
+    [
+        share("replication", rate(|one| one.replication.rate())),
+        share("snapshot", rate(|one| one.snapshot.rate())),
+        Goal {
+            what: format!("paid to searchable p99 <= {SEARCHABLE_MS_MAX} ms at half load"),
+            measured: lags.median(),
+            unit: " ms",
+            bound: Bound::AtMost(SEARCHABLE_MS_MAX),
+        },
+    ]
 }
 
 fn of_overload(one: &OverloadRun) -> [Goal; 2] {

@@ -9,6 +9,7 @@ mod bench_stack;
 mod cpu;
 mod drain;
 mod echo;
+mod follow;
 mod goals;
 mod http_client;
 mod in_doubt;
@@ -60,6 +61,7 @@ enum Helper {
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    service::start("holdfast-bench");
     match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

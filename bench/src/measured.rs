@@ -67,6 +67,17 @@ pub struct PipelineRun {
     pub lags: Latencies,
 }
 
+/// One run of `follow`.
+#[derive(Debug, Clone)]
+pub struct FollowRun {
+    /// A backlog in the binlogs, until all of it is found.
+    pub replication: Run,
+    /// All rows, without a position.
+    pub snapshot: Run,
+    /// The same documents from memory.
+    pub direct: Run,
+}
+
 /// More callers than places, for a while.
 #[derive(Debug, Clone)]
 pub struct OverloadRun {

@@ -34,14 +34,32 @@ const SEARCHABLE_WITHIN: Duration = Duration::from_secs(120);
 /// The watched orders that were accepted and not yet found.
 type Watched = Arc<Mutex<BTreeSet<String>>>;
 
-/// Posts so many orders under this reference and waits until all are found as paid.
+/// What is posted.
+#[derive(Debug, Clone, Copy)]
+pub struct Load {
+    /// How many orders.
+    pub orders: usize,
+    /// Not faster than this; none: as fast as they are accepted.
+    pub per_second_max: Option<f64>,
+}
+
+impl Load {
+    /// How long after the beginning an order is due.
+    fn due(&self, place: usize) -> Duration {
+        let seconds = self.per_second_max.map(|rate| place as f64 / rate);
+        seconds.map_or(Duration::ZERO, Duration::from_secs_f64)
+    }
+}
+
+/// Posts these orders under this reference and waits until all are found as paid.
 pub async fn run(
     stack: &Stack,
     accounts: &Accounts,
     token: &str,
-    orders: usize,
+    load: Load,
     reference: &str,
 ) -> Result<PipelineRun> {
+    let orders = load.orders;
     let mut index = SearchIndex::open(stack).await?;
     let opening = (0..CONNECTIONS).map(|_| Connection::open(&stack.env().api_url, Some(token)));
     let connections = try_join_all(opening).await?;
@@ -54,7 +72,7 @@ pub async fn run(
     ));
     let meter = CpuMeter::start(stack, &[])?;
     let begun = Instant::now();
-    post_all(connections, accounts, orders, reference, &watched).await?;
+    post_all(connections, accounts, load, reference, &watched).await?;
     let accepted = begun.elapsed();
     while index.count_paid(reference).await? < orders {
         ensure!(
@@ -79,19 +97,20 @@ pub async fn run(
 async fn post_all(
     connections: Vec<Connection>,
     accounts: &Accounts,
-    orders: usize,
+    load: Load,
     reference: &str,
     watched: &Watched,
 ) -> Result<()> {
-    let next = AtomicUsize::new(0);
+    let (next, begun) = (AtomicUsize::new(0), Instant::now());
     let lanes = connections.into_iter().map(|mut connection| {
         let next = &next;
         async move {
             loop {
                 let place = next.fetch_add(1, Ordering::Relaxed);
-                if place >= orders {
+                if place >= load.orders {
                     return anyhow::Ok(());
                 }
+                tokio::time::sleep_until((begun + load.due(place)).into()).await;
                 let transfer = accounts.draw(&mut rand::rng());
                 let answer = requests::accept(&mut connection, &transfer, reference).await?;
                 if place.is_multiple_of(SAMPLED_ONE_IN) {

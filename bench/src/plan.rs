@@ -16,6 +16,8 @@ pub enum Measurement {
     Drain,
     /// Orders left in doubt, finished by one consumer.
     Recovery,
+    /// What `drain` left in the binlogs, worked off by the follower; a snapshot; a direct load.
+    Follow,
     /// One order at a time, from the request to paid.
     Alone,
     /// POST to 202 at increasing load, beside a bare echo.
@@ -83,6 +85,7 @@ impl Plan {
         let services = [
             Measurement::Drain,
             Measurement::Recovery,
+            Measurement::Follow,
             Measurement::Alone,
             Measurement::Accept,
             Measurement::Overload,

@@ -7,7 +7,7 @@ use crate::cpu::BENCH;
 use crate::goals::Goal;
 use crate::load::PAYEES;
 use crate::measured::{
-    AcceptLevel, AcceptRun, AloneRun, OverloadRun, PipelineRun, Run, rates, us_per_order,
+    AcceptLevel, AcceptRun, AloneRun, FollowRun, OverloadRun, PipelineRun, Run, rates, us_per_order,
 };
 use crate::plan::Plan;
 use crate::samples::{Samples, figure};
@@ -58,7 +58,8 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     write_alone(&mut text, &results.alone);
     write_accept(&mut text, &results.accept);
     write_overload(&mut text, results.overload.as_ref());
-    write_pipeline(&mut text, &results.pipeline);
+    write_follow(&mut text, &results.follow);
+    write_pipeline(&mut text, &results.pipeline, &results.half_load);
     write_memory(&mut text, results);
     text
 }
@@ -247,7 +248,46 @@ fn write_overload(text: &mut String, run: Option<&OverloadRun>) {
     table(text, &["", "measured"], rows);
 }
 
-fn write_pipeline(text: &mut String, runs: &[PipelineRun]) {
+fn write_follow(text: &mut String, runs: &[FollowRun]) {
+    if runs.is_empty() {
+        return;
+    }
+    heading(
+        text,
+        "The follower",
+        "`direct`: the documents of all orders from memory, by the follower's own writer, a lane for \
+         each server. `replication`: what `drain` left in the binlogs, from the start of the follower's \
+         process until search finds every order as it ended; the binlogs hold the accounts' changes too, \
+         and every version is published as an event. `snapshot`: all orders, without a position, \
+         published too.",
+    );
+    let of = |name: &str, run: fn(&FollowRun) -> &Run| {
+        let own: Vec<Run> = runs.iter().map(|one| run(one).clone()).collect();
+        let direct: Vec<Run> = runs.iter().map(|one| one.direct.clone()).collect();
+        vec![
+            format!("`{name}`"),
+            own.last().map_or(0, |run| run.orders).to_string(),
+            rates(&own).to_string(),
+            ratio(&rates(&own), &rates(&direct), "%"),
+            us_per_order(&own, |process| process == "cdc-sync" || process == BENCH).to_string(),
+        ]
+    };
+    let rows = [
+        of("direct", |one| &one.direct),
+        of("replication", |one| &one.replication),
+        of("snapshot", |one| &one.snapshot),
+    ];
+    let head = [
+        "",
+        "orders, in the last run",
+        "orders/s",
+        "of direct",
+        "CPU us/order of the writer's process",
+    ];
+    table(text, &head, rows.into_iter());
+}
+
+fn write_pipeline(text: &mut String, runs: &[PipelineRun], half_load: &[PipelineRun]) {
     if runs.is_empty() {
         return;
     }
@@ -258,6 +298,7 @@ fn write_pipeline(text: &mut String, runs: &[PipelineRun]) {
          The lag is that of a sample of one in 50, looked for every 25 ms.",
     );
     let samples = |of: fn(&PipelineRun) -> f64| runs.iter().map(of).collect::<Samples>();
+    let half = |of: fn(&PipelineRun) -> f64| half_load.iter().map(of).collect::<Samples>();
     let rows = [
         ("orders/s", samples(|one| one.run.rate())),
         (
@@ -275,6 +316,14 @@ fn write_pipeline(text: &mut String, runs: &[PipelineRun]) {
         (
             "paid to searchable p99, ms",
             samples(|one| one.lags.quantile_ms(0.99)),
+        ),
+        (
+            "at half that pace: p50, ms",
+            half(|one| one.lags.quantile_ms(0.5)),
+        ),
+        (
+            "at half that pace: p99, ms",
+            half(|one| one.lags.quantile_ms(0.99)),
         ),
     ];
     let rows = rows.into_iter();

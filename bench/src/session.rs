@@ -10,11 +10,14 @@ use stack::{ServerName, Stack};
 use crate::accounts::Accounts;
 use crate::cpu::CpuMeter;
 use crate::limit_schema::RawStores;
-use crate::measured::{AcceptLevel, AloneRun, OverloadRun, PeakMemory, PipelineRun, Run};
+use crate::measured::{
+    AcceptLevel, AloneRun, FollowRun, OverloadRun, PeakMemory, PipelineRun, Run,
+};
 use crate::plan::{Measurement, Plan, Sizes};
 use crate::samples::figure;
 use crate::{
-    accept, alone, bench_stack, drain, limit, machine, naive, overload, pipeline, recovery, say,
+    accept, alone, bench_stack, drain, follow, limit, machine, naive, overload, pipeline, recovery,
+    say,
 };
 
 /// What a token of the bench may do.
@@ -39,6 +42,8 @@ pub struct Results {
     pub drain: Vec<Run>,
     /// Orders in doubt, finished.
     pub recovery: Vec<Run>,
+    /// The follower beside a direct load.
+    pub follow: Vec<FollowRun>,
     /// One order at a time through everything.
     pub alone: Vec<AloneRun>,
     /// The API's door beside the bare one.
@@ -47,6 +52,8 @@ pub struct Results {
     pub overload: Option<OverloadRun>,
     /// Accept to searchable.
     pub pipeline: Vec<PipelineRun>,
+    /// The same at half its pace.
+    pub half_load: Vec<PipelineRun>,
     /// The services' memory.
     pub peaks: PeakMemory,
 }
@@ -133,9 +140,22 @@ async fn with_all_services(
         }
         if plan.has(Measurement::Pipeline) && searches {
             let reference = format!("pipeline-{number}");
-            let one = pipeline::run(stack, accounts, token, sizes.pipeline, &reference).await?;
+            let load = pipeline::Load {
+                orders: sizes.pipeline,
+                per_second_max: None,
+            };
+            let one = pipeline::run(stack, accounts, token, load, &reference).await?;
             say(&format!("pipeline: {}/s", figure(one.run.rate())));
+            let half = pipeline::Load {
+                orders: sizes.pipeline / 2,
+                per_second_max: Some(one.run.rate() / 2.0),
+            };
             results.pipeline.push(one);
+            let reference = format!("half-{number}");
+            let one = pipeline::run(stack, accounts, token, half, &reference).await?;
+            let p99 = figure(one.lags.quantile_ms(0.99));
+            say(&format!("at half of that, paid to searchable p99 {p99} ms"));
+            results.half_load.push(one);
         }
     }
     Ok(())
@@ -187,10 +207,15 @@ async fn raw_and_drain(
         }
         stores.drop().await?;
     }
-    if let Some(client) = client.filter(|_| plan.has(Measurement::Drain)) {
+    let drains = plan.has(Measurement::Drain) || plan.has(Measurement::Follow);
+    if let Some(client) = client.filter(|_| drains) {
         let one = drain::run(stack, &client.accounts, sizes.drain, &mut results.peaks).await?;
         say(&format!("drain: {}/s", figure(one.rate())));
         results.drain.push(one);
+        if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
+            let one = follow::run(stack, sizes.drain, &mut results.peaks).await?;
+            results.follow.push(one);
+        }
     }
     if let Some(client) = client.filter(|_| plan.has(Measurement::Recovery)) {
         let peaks = &mut results.peaks;
