@@ -1,8 +1,8 @@
 //! The changes that could not become documents, for an operator: what is kept of each, and how one is
 //! let go once its order is in the index.
 //!
-//! A letter is removed or replaced only in the state in which it was looked at: the follower may keep
-//! another one of the same version at any time, and that one stays.
+//! A letter is removed only in the state in which it was looked at: the follower may keep another one
+//! of the same version at any time, and that one stays.
 
 use crate::batch::DeadLetter;
 use crate::bulk;

@@ -77,8 +77,9 @@ impl Health {
     }
 
     fn tell_streams(&self) {
-        let texts: Vec<String> = self
-            .lock()
+        // Held until it is told, so that what is told last is what was so last.
+        let bad = self.lock();
+        let texts: Vec<String> = bad
             .iter()
             .map(|(l, cause)| format!("{l}: {cause}"))
             .collect();

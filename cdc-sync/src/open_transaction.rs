@@ -10,6 +10,7 @@ use crate::hazard::Hazard;
 use crate::replication::add_row;
 use crate::rows::OrderRow;
 use crate::table::OrdersTable;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Changes that are held back; a transaction of our services has a few hundred.
@@ -21,6 +22,8 @@ pub struct OpenTransaction {
     changes: Vec<Held>,
     /// How many changes there were when each savepoint was set.
     savepoints: Vec<(String, usize)>,
+    /// The savepoints that were set before any order had changed.
+    before_changes: HashSet<String>,
     is_partly_out: bool,
 }
 
@@ -67,6 +70,12 @@ impl OpenTransaction {
 
     /// A point that the transaction may go back to.
     pub fn set_savepoint(&mut self, name: String) {
+        if self.changes.is_empty() && !self.is_partly_out {
+            self.savepoints.clear();
+            self.before_changes.insert(name);
+            return;
+        }
+        self.before_changes.remove(&name);
         self.savepoints.retain(|(known, _)| *known != name);
         self.savepoints.push((name, self.changes.len()));
     }
@@ -80,7 +89,13 @@ impl OpenTransaction {
                 self.savepoints.truncate(at + 1);
                 Ok(())
             }
-            None if self.changes.is_empty() && !self.is_partly_out => Ok(()),
+            None if self.is_partly_out => Err(Hazard::Undone),
+            None if self.changes.is_empty() => Ok(()),
+            None if self.before_changes.contains(name) => {
+                self.changes.clear();
+                self.savepoints.clear();
+                Ok(())
+            }
             None => Err(Hazard::Undone),
         }
     }
@@ -160,6 +175,15 @@ mod tests {
         assert_eq!(handed_on(open), ["0", "1"]);
         // Somebody else's savepoint, before any order changed.
         assert_eq!(OpenTransaction::default().undo_to_savepoint("x"), Ok(()));
+        let mut open = OpenTransaction::default();
+        open.set_savepoint("early".to_owned());
+        open.add_dead_letter(letter(1));
+        open.set_savepoint("late".to_owned());
+        assert_eq!(open.undo_to_savepoint("early"), Ok(()));
+        assert_eq!(open.undo_to_savepoint("late"), Ok(()), "nothing is left");
+        open.add_dead_letter(letter(2));
+        assert_eq!(open.undo_to_savepoint("late"), Err(Hazard::Undone));
+        assert_eq!(handed_on(open), ["2"]);
     }
 
     #[test]

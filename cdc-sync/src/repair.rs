@@ -67,6 +67,10 @@ async fn send(
         .map(|(outcome, other)| match (outcome, other) {
             (Outcome::Written, Outcome::Written | Outcome::Newer) => Outcome::Written,
             (Outcome::Written, other) => other,
+            (
+                Outcome::Newer,
+                other @ (Outcome::Transient(_) | Outcome::Rejected(_) | Outcome::Fatal(_)),
+            ) => other,
             (outcome, _) => outcome,
         })
         .collect())

@@ -185,13 +185,16 @@ impl<'a> Reader<'a> {
             }
             Step::Savepoint(name) => self.open.set_savepoint(name),
             Step::UndoneTo(name) => self.open.undo_to_savepoint(&name)?,
-            Step::Removed(statement) => {
+            Step::Removed(statement, id) => {
                 tracing::error!(
                     stream = self.server.label,
                     statement,
-                    "Orders were removed by a statement; their documents stay in the index."
+                    "Orders were removed by a statement; their documents stay in the index, and \
+                     `holdfast reconcile` names them."
                 );
-                return Ok(());
+                let Some(id) = id else { return Ok(()) };
+                self.open.complete(&mut self.batch);
+                self.batch.complete(id);
             }
         }
         if self.due.is_none() && !self.batch.is_empty() {

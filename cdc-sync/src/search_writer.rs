@@ -108,6 +108,7 @@ impl SearchWriter {
     ) -> Result<(), FollowError> {
         let mut trouble = Trouble::new(Sink::Search, &self.label, &self.settings, &self.health);
         self.keep(dead_letters, &mut trouble).await?;
+        trouble.over();
         // An order has one document here at most, so that lanes cannot overtake each other.
         let lanes = self.settings.bulk_lanes.max(1);
         let mut documents = documents.into_iter();

@@ -6,6 +6,7 @@ use crate::error::{Definite, FollowError, Transient};
 use crate::event_publisher::{EventProducer, EventPublisher};
 use crate::examine::{Watermark, examine, judge};
 use crate::freshness::Keeper;
+use crate::hazard::Hazard;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;
@@ -76,6 +77,14 @@ pub struct Session<'a> {
     pub stop: &'a CancellationToken,
 }
 
+/// What is known once everything was checked.
+struct Begun {
+    saved: SavedPosition,
+    start: Start,
+    /// The saved position is this server's own.
+    is_own: bool,
+}
+
 /// Where a stream begins.
 struct Beginning {
     saved: SavedPosition,
@@ -101,28 +110,57 @@ impl Session<'_> {
         self.lease.fresh().await;
         let mut conn = self.server.connect().await?;
         let timeout = Duration::from_millis(self.settings.follower.answer_timeout_ms);
-        let (saved, start) = within(timeout, self.begin(&mut conn)).await?;
-        let beginning = match start {
-            Start::Resume { position, .. } => Beginning {
-                saved,
-                position,
-                reached: None,
-            },
-            Start::Snapshot { why } => match self.snapshot(&mut conn, saved, why).await? {
-                Some(beginning) => beginning,
-                None => return Ok(()),
-            },
+        let Begun {
+            saved,
+            start,
+            is_own,
+        } = within(timeout, self.begin(&mut conn)).await?;
+        let position = match start {
+            Start::Resume { position, .. } => position,
+            Start::Snapshot { why } => return self.follow_from_snapshot(conn, saved, why).await,
         };
-        self.stream(conn, beginning).await
+        let beginning = Beginning {
+            saved: saved.clone(),
+            position,
+            reached: None,
+        };
+        match self.stream(conn, beginning).await {
+            Err(FollowError::Definite(Definite::Hazard(Hazard::Diverged(cause)))) if !is_own => {
+                tracing::warn!(
+                    stream = self.server.label,
+                    cause,
+                    "The server that has taken over cannot go on from our position."
+                );
+                let conn = self.server.connect().await?;
+                let why =
+                    "the binlogs of the server that has taken over begin after the saved position";
+                self.follow_from_snapshot(conn, saved, why).await
+            }
+            ended => ended,
+        }
+    }
+
+    async fn follow_from_snapshot(
+        &self,
+        mut conn: Conn,
+        saved: SavedPosition,
+        why: &'static str,
+    ) -> Result<(), FollowError> {
+        match self.snapshot(&mut conn, saved, why).await? {
+            Some(beginning) => self.stream(conn, beginning).await,
+            None => Ok(()),
+        }
     }
 
     /// Checks everything that must hold, and finds where to begin.
-    async fn begin(&self, conn: &mut Conn) -> Result<(SavedPosition, Start), FollowError> {
+    async fn begin(&self, conn: &mut Conn) -> Result<Begun, FollowError> {
         let epoch = self.settings.stores.slot_map_epoch;
         let name = examine(self.server, conn, epoch).await?;
         self.claims.claim(&name, &self.server.label)?;
         let index_uuid = ensure_indices(self.client).await?;
         self.health.search(Ok(()));
+        // What an attempt before this one was waiting for is asked for again.
+        self.health.events(Ok(()));
         let shards: Vec<String> = self
             .server
             .shards
@@ -146,7 +184,11 @@ impl Session<'_> {
             as_of,
             saved_at: now(),
         };
-        Ok((saved, start))
+        Ok(Begun {
+            saved,
+            start,
+            is_own,
+        })
     }
 
     /// Whether the server can go on from the saved position.

@@ -79,8 +79,8 @@ fn ends_in_start_transaction(text: &str) -> bool {
         .is_some_and(|tail| tail.eq_ignore_ascii_case("START TRANSACTION"))
 }
 
-/// The savepoint that a statement sets or goes back to, as it stands there: the server always writes
-/// a name in the same way.
+/// The savepoint that a statement sets or goes back to. The server takes names without regard to
+/// case.
 pub fn savepoint_name(text: &str) -> String {
     let is_keyword = |word: &&str| {
         let keywords = ["SAVEPOINT", "ROLLBACK", "TO"];
@@ -90,7 +90,7 @@ pub fn savepoint_name(text: &str) -> String {
     };
     let words = without_comments(text).split_whitespace();
     let name: Vec<&str> = words.skip_while(is_keyword).collect();
-    name.join(" ")
+    name.join(" ").to_lowercase()
 }
 
 /// Whether a statement run in `schema` may touch `orders` of one of ours.

@@ -41,7 +41,7 @@ pub enum Step {
     /// The transaction goes back to this savepoint: rows after it do not stand.
     UndoneTo(String),
     /// A table or database of ours was emptied or dropped by this statement, in this transaction.
-    Removed(String),
+    Removed(String, Option<TransactionId>),
 }
 
 /// Where in the grammar the stream is.
@@ -215,7 +215,10 @@ impl Assembler {
             }
             Statement::Removal if touches_orders() => {
                 let removed = text.chars().take(200).collect();
-                self.alone().map(|_| Step::Removed(removed))
+                Ok(match self.alone()? {
+                    Step::Completed(id) => Step::Removed(removed, Some(id)),
+                    _ => Step::Removed(removed, None),
+                })
             }
             Statement::Alone | Statement::Dml | Statement::Removal => self.alone(),
         }

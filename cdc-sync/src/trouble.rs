@@ -100,17 +100,52 @@ impl<'a> Trouble<'a> {
         self.sink.is(self.health, Err(cause.to_owned()));
     }
 
-    /// Says that it is over, if there was any.
+    /// Says that it is over, if there was any, and begins anew.
     pub fn over(&mut self) {
         let Some(since) = self.since.take() else {
             return;
         };
         self.sink.is(self.health, Ok(()));
+        (self.delays, self.stalled) = (self.settings.backoff(), false);
         tracing::info!(
             stream = self.stream,
             seconds = since.elapsed().as_secs_f64(),
             "{} takes changes again.",
             self.sink.name()
         );
+    }
+}
+
+/// Whoever gives up does not know any more. Who still has trouble tells of it at his next attempt.
+impl Drop for Trouble<'_> {
+    fn drop(&mut self) {
+        if self.since.is_some() {
+            self.sink.is(self.health, Ok(()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::{DEFAULT_TOML, Settings};
+
+    #[test]
+    fn trouble_is_shown_until_it_is_over_or_given_up() {
+        let settings: Settings = service::settings::load(DEFAULT_TOML, None).unwrap();
+        let health = Health::waiting_for(std::iter::empty());
+        health.stands_by();
+        let is_well = || health.readiness().check().is_ok();
+        for sink in [Sink::Search, Sink::Events] {
+            let mut trouble = Trouble::new(sink, "orders-0", &settings.follower, &health);
+            trouble.tell("away");
+            assert!(!is_well());
+            trouble.over();
+            assert!(is_well());
+            trouble.tell("away again");
+            assert!(!is_well());
+            drop(trouble);
+            assert!(is_well());
+        }
     }
 }

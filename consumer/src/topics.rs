@@ -1,4 +1,5 @@
-//! Our topics: made once by `holdfast setup`, checked at each start.
+//! Our topics: made once by `holdfast setup`, which also checks them; those that the consumer works with
+//! are checked at each of its starts.
 //!
 //! A topic that compacts or forgets early would lose accepted orders, so a service refuses to
 //! work with it. A topic that is not there yet, or a broker that is silent, may come: that is

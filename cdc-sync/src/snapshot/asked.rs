@@ -106,6 +106,7 @@ impl Snapshotter<'_> {
         if !held.snapshot.phase.goes_on() {
             return Ok(());
         }
+        held.snapshot.trouble = None;
         let number = held.snapshot.number;
         tokio::select! {
             copied = self.copy(&mut held) => copied,

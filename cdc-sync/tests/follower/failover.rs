@@ -163,6 +163,33 @@ async fn a_mariadb_server_that_takes_over_without_all_of_it_means_a_snapshot() {
     Pair::run(Database::MariaDb, lacks_the_last).await;
 }
 
+/// MySQL says of such a server that it has purged what came before.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mariadb_replica_that_was_made_after_our_position_means_a_snapshot() {
+    Pair::run(Database::MariaDb, async |world, pair| {
+        world.shards[0].accept(3).await;
+        let follower = world.follow().await;
+        follower.ready().await;
+        world.agree().await;
+        follower.stop().await;
+        world.shards[0].accept(2).await;
+        pair.is_level(&world.shards[0]).await;
+        // As if it was made from a copy that was taken now.
+        for statement in ["STOP SLAVE", "RESET MASTER", "START SLAVE"] {
+            pair.replica.query_drop(statement).await.unwrap();
+        }
+        world.shards[0].accept(1).await;
+        pair.is_level(&world.shards[0]).await;
+        pair.stop_replication().await;
+        pair.takes_over(world);
+        let follower = world.follow().await;
+        world.agree().await;
+        follower.ready().await;
+        follower.stop().await;
+    })
+    .await;
+}
+
 async fn lacks_the_last(world: &mut World, pair: &mut Pair) {
     let old = world.shards[0].accept(3).await;
     pair.is_level(&world.shards[0]).await;

@@ -247,3 +247,29 @@ async fn a_row_that_cannot_be_a_document_becomes_a_dead_letter_and_the_rest_flow
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn orders_that_a_statement_removes_leave_their_documents_and_do_not_stop_the_clock() {
+    World::run(async |world| {
+        let follower = world.follow().await;
+        follower.ready().await;
+        let removed = world.shards[0].accept(2).await;
+        world.agree().await;
+        world.shards[0].execute("TRUNCATE orders").await;
+        let later = world.shards[0].accept(1).await[0];
+        eventually("what comes after it is found", async || {
+            let document = world.search.document(&later).await;
+            document.map(drop).ok_or("not yet".to_owned())
+        })
+        .await;
+        let before = world.search.as_of().await;
+        eventually("the index is fresher", async || {
+            let now = world.search.as_of().await;
+            if now > before { Ok(()) } else { Err(now) }
+        })
+        .await;
+        assert!(world.search.document(&removed[0]).await.is_some());
+        follower.stop().await;
+    })
+    .await;
+}

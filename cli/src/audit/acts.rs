@@ -54,6 +54,7 @@ fn act(command: &Command) -> Option<(Action, &'static str)> {
             SearchCommand::Rebuild(_) => Some((Action::SearchRebuilt, INDEX)),
             SearchCommand::SwitchBack => Some((Action::SearchSwitchedBack, INDEX)),
             SearchCommand::Discard => Some((Action::SearchDiscarded, INDEX)),
+            SearchCommand::Redrive(args) if args.is_dry() => None,
             SearchCommand::Redrive(_) => Some((Action::LettersRedriven, INDEX)),
         },
         Command::Demo(_) => Some((Action::DemoPlayed, "demo")),

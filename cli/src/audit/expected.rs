@@ -17,6 +17,10 @@ pub fn parse(text: &str) -> Result<Expected, String> {
         let shard = shard(parts.next()?)?;
         let seq = parts.next()?.parse().ok()?;
         let hash: EntryHash = parts.next()?.parse().ok()?;
+        // Before the first entry there is no hash that could be another one.
+        if seq == 0 && hash != EntryHash::NONE {
+            return None;
+        }
         parts
             .next()
             .is_none()
@@ -64,6 +68,7 @@ mod tests {
             format!("accounts-0:-1:{hash}"),
             format!("accounts-0:1:{hash}0"),
             format!("accounts-0:1:{hash}:"),
+            format!("accounts-0:0:1{}", "0".repeat(63)),
         ] {
             assert!(parse(&bad).is_err(), "{bad}");
         }

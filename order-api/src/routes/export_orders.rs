@@ -13,7 +13,7 @@ use axum::http::{HeaderName, HeaderValue, Version};
 use axum::response::Response;
 use domain::OrderId;
 use serde_json::{Map, Value, json};
-use store::audit::{Action, Deed, detail};
+use store::audit::{Action, Deed, detail, digest};
 
 /// Leads to this export's point in time again, together with `after`.
 const CURSOR: HeaderName = HeaderName::from_static("export-cursor");
@@ -86,6 +86,7 @@ fn deed(search: &Cursor, format: ExportFormat, after: Option<OrderId>) -> Deed<'
         Value::Object(filters) => filters.into_iter().filter(|(_, v)| is_set(v)).collect(),
         _ => Map::new(),
     };
+    let filters: Map<String, Value> = filters.into_iter().map(impersonal).collect();
     Deed {
         tenant: Some(&search.tenant),
         action: Action::OrdersExported,
@@ -97,6 +98,17 @@ fn deed(search: &Cursor, format: ExportFormat, after: Option<OrderId>) -> Deed<'
             ("after", json!(after.map(|order| order.to_string()))),
             ("as_of", json!(search.as_of.map(shown_time))),
         ]),
+    }
+}
+
+/// Free text may name a person, and the trail is kept for ever.
+fn impersonal((name, value): (String, Value)) -> (String, Value) {
+    match (name.as_str(), &value) {
+        ("q" | "reference", Value::String(text)) => {
+            let told = digest(text);
+            (name, told.into())
+        }
+        _ => (name, value),
     }
 }
 

@@ -43,6 +43,13 @@ pub enum Break {
         /// Which entry.
         seq: u64,
     },
+    /// One of the next thousand entries after this one cannot be read, as none is that we wrote.
+    Unreadable {
+        /// The last one before.
+        after: u64,
+    },
+    /// The row that names the newest entry is not there.
+    NoHead,
     /// The head names an entry of this number and another hash.
     OtherHead {
         /// Which entry.
@@ -158,6 +165,13 @@ impl fmt::Display for Break {
                 "entry {seq} does not follow entry {}, which was replaced",
                 seq.saturating_sub(1)
             ),
+            Self::Unreadable { after } => {
+                write!(
+                    f,
+                    "an entry after entry {after} cannot be read: it was altered"
+                )
+            }
+            Self::NoHead => write!(f, "the head, which names the newest entry, was removed"),
             Self::OtherHead { seq } => write!(
                 f,
                 "the head was taken of another entry {seq} than the one that is there"

@@ -29,6 +29,15 @@ pub struct ShardCheck {
     pub broken: Option<Break>,
 }
 
+impl ShardCheck {
+    fn without_head(last: Head) -> Self {
+        Self {
+            last,
+            broken: Some(Break::NoHead),
+        }
+    }
+}
+
 impl AuditTrail {
     /// Follows a shard's chain, and looks whether it has the entries expected of this shard. `progress`
     /// is told, page by page, how many entries hold and how many the head speaks of.
@@ -41,13 +50,21 @@ impl AuditTrail {
         expected: &[Expected],
         mut progress: impl FnMut(u64, u64),
     ) -> Result<ShardCheck, StoreError> {
-        let head = self.on(shard, table::head).await?;
+        let Some(head) = self.on(shard, table::head).await? else {
+            return Ok(ShardCheck::without_head(Head::EMPTY));
+        };
         let mut check = Check::new(shard, head, expected);
         loop {
-            let after = check.last.seq;
-            let page =
-                async |conn: &mut MySqlConnection| table::page_after(conn, after, PAGE).await;
-            let page = self.on(shard, page).await?;
+            // Also what stands before the first entry, where nothing may be.
+            let from = match check.last.seq {
+                0 => 0,
+                last => last + 1,
+            };
+            let page = async |conn: &mut MySqlConnection| table::page_from(conn, from, PAGE).await;
+            let Some(page) = self.on(shard, page).await? else {
+                let after = check.last.seq;
+                return Ok(check.broken(Break::Unreadable { after }));
+            };
             for entry in &page {
                 if let ControlFlow::Break(broken) = check.follow(entry) {
                     return Ok(check.broken(broken));
@@ -58,8 +75,10 @@ impl AuditTrail {
                 break;
             }
         }
-        let now = self.on(shard, table::head).await?;
-        Ok(check.finish(now))
+        Ok(match self.on(shard, table::head).await? {
+            Some(now) => check.finish(now),
+            None => ShardCheck::without_head(check.last),
+        })
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is written down: who did it, and what it was. Pure.
 
 use super::Action;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
 
@@ -11,6 +11,7 @@ const ACTOR_CHARS_MAX: usize = 200;
 const OBJECT_CHARS_MAX: usize = 200;
 const REQUEST_ID_CHARS_MAX: usize = 128;
 const DETAIL_BYTES_MAX: usize = 4_096;
+const FIELD_BYTES_MAX: usize = 512;
 
 /// Which way somebody came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,11 +115,17 @@ fn bounded(text: &str, chars_max: usize) -> String {
     }
 }
 
-/// A detail that is too long is told by its digest; the token, which says who, stays.
+/// Of a detail that is too long the long fields are told by their digests, or all of it where that does
+/// not help; the token, which says who, stays.
 fn bounded_detail(detail: Map<String, Value>, token: Option<&str>) -> String {
-    let text = Value::Object(detail).to_string();
+    let detail = Value::Object(detail);
+    let text = detail.to_string();
     if text.len() <= DETAIL_BYTES_MAX {
         return text;
+    }
+    let shorter = shortened(detail).to_string();
+    if shorter.len() <= DETAIL_BYTES_MAX {
+        return shorter;
     }
     let mut short = Map::new();
     short.insert("too_long".to_owned(), digest(&text).into());
@@ -130,7 +137,21 @@ fn bounded_detail(detail: Map<String, Value>, token: Option<&str>) -> String {
     Value::Object(short).to_string()
 }
 
-fn digest(text: &str) -> String {
+/// The same with each long text or list in it replaced by its digest.
+fn shortened(value: Value) -> Value {
+    let text = value.to_string();
+    match value {
+        short if text.len() <= FIELD_BYTES_MAX => short,
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, field)| (name, shortened(field)))
+            .collect(),
+        _ => json!({ "too_long": digest(&text), "bytes": text.len() }),
+    }
+}
+
+/// A text told by what only it comes to, for what must not be kept as it is.
+pub fn digest(text: &str) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(text)))
 }
 
@@ -161,6 +182,23 @@ mod tests {
         let texts = texts("ada", "x");
         assert_eq!(texts.detail, r#"{"said":"x","token":"k/1"}"#);
         assert_eq!((texts.actor.as_str(), texts.via), ("ada", "api"));
+    }
+
+    #[test]
+    fn only_what_is_long_is_told_by_its_digest() {
+        let paid = vec!["paid"; 600];
+        let fields = [
+            ("merchant", json!("shop")),
+            ("filters", json!({ "currency": ["USD"], "status": paid })),
+        ];
+        let text = bounded_detail(detail(fields), Some("k/1"));
+        let read: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read["merchant"], "shop");
+        assert_eq!(read["filters"]["currency"], json!(["USD"]));
+        assert_eq!(
+            read["filters"]["status"]["bytes"],
+            json!(paid).to_string().len()
+        );
     }
 
     #[test]

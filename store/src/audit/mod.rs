@@ -21,7 +21,7 @@ mod trail;
 pub use action::Action;
 pub use chain::{Break, Head};
 pub use check::{Expected, ShardCheck};
-pub use deed::{Author, Deed, Via, detail};
+pub use deed::{Author, Deed, Via, detail, digest};
 pub use entry::{Entry, EntryHash, HashError};
 pub use trail::AuditTrail;
 

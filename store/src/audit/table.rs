@@ -22,9 +22,9 @@ const MOVE_HEAD: &str = "UPDATE audit_head SET seq = ?, hash = ? WHERE singleton
 
 const READ_HEAD: &str = "SELECT seq, hash FROM audit_head WHERE singleton = 1";
 
-const PAGE_AFTER: &str = "SELECT seq, at, tenant, actor, via, action, object, detail, request_id,
+const PAGE_FROM: &str = "SELECT seq, at, tenant, actor, via, action, object, detail, request_id,
      prev_hash, hash
- FROM audit WHERE seq > ? ORDER BY seq LIMIT ?";
+ FROM audit WHERE seq >= ? ORDER BY seq LIMIT ?";
 
 const PAGE_BEFORE: &str = "SELECT seq, at, tenant, actor, via, action, object, detail, request_id,
      prev_hash, hash
@@ -32,7 +32,7 @@ const PAGE_BEFORE: &str = "SELECT seq, at, tenant, actor, via, action, object, d
 
 const COUNT_GUARDS: &str = "SELECT COUNT(*) FROM information_schema.TRIGGERS
  WHERE EVENT_OBJECT_SCHEMA = DATABASE() AND EVENT_OBJECT_TABLE = 'audit'
-     AND ACTION_TIMING = 'BEFORE' AND EVENT_MANIPULATION IN ('UPDATE', 'DELETE')";
+     AND TRIGGER_NAME IN ('audit_refuse_update', 'audit_refuse_delete')";
 
 /// Adds an entry to the shard's chain. It is there when the caller's SQL transaction commits, which
 /// must be next: the head is locked from here on, and everybody who acts on this shard waits for it.
@@ -94,23 +94,29 @@ async fn insert(conn: &mut MySqlConnection, entry: &Entry) -> Result<(), sqlx::E
     Ok(())
 }
 
-/// The newest entry, as the head names it.
-pub(crate) async fn head(conn: &mut MySqlConnection) -> Result<Head, sqlx::Error> {
-    let row = sqlx::query(READ_HEAD).fetch_one(conn).await?;
-    Ok(Head {
+/// The newest entry, as the head names it; none where somebody has removed the head.
+pub(crate) async fn head(conn: &mut MySqlConnection) -> Result<Option<Head>, sqlx::Error> {
+    let Some(row) = sqlx::query(READ_HEAD).fetch_optional(conn).await? else {
+        return Ok(None);
+    };
+    Ok(Some(Head {
         seq: row.try_get("seq")?,
         hash: EntryHash::from_bytes(columns::fixed(&row, "hash")?),
-    })
+    }))
 }
 
-/// Entries after this number, the oldest first.
-pub(crate) async fn page_after(
+/// Entries from this number on, the oldest first; none where one of them cannot be read, which no entry
+/// of ours is.
+pub(crate) async fn page_from(
     conn: &mut MySqlConnection,
     seq: u64,
     limit: u32,
-) -> Result<Vec<Entry>, sqlx::Error> {
-    let page = sqlx::query_as(PAGE_AFTER).bind(seq).bind(limit);
-    page.fetch_all(conn).await
+) -> Result<Option<Vec<Entry>>, sqlx::Error> {
+    let page = sqlx::query_as(PAGE_FROM).bind(seq).bind(limit);
+    match page.fetch_all(conn).await {
+        Err(sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => Ok(None),
+        page => page.map(Some),
+    }
 }
 
 /// Entries before this number, the newest first.

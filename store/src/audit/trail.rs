@@ -23,7 +23,7 @@ impl AuditTrail {
     /// Writes down what is about to be done. Whoever cannot write it must not do it.
     ///
     /// What comes over the API is kept by the shard of its tenant. What an operator does is kept by the
-    /// first shard that answers, because he is needed most when one does not.
+    /// first shard that takes it, because he is needed most when one does not.
     pub async fn note(&self, author: &Author, deed: &Deed<'_>) -> Result<(), StoreError> {
         match author.via {
             Via::Api => {
@@ -39,11 +39,10 @@ impl AuditTrail {
         let mut first_failure = None;
         for shard in self.shards() {
             match self.note_on(shard, author, deed).await {
-                Err(error @ StoreError::Transient { .. }) => {
-                    first_failure.get_or_insert(error);
-                }
-                written => return written,
-            }
+                Ok(()) => return Ok(()),
+                // Also a chain that somebody has damaged: the others are there for that.
+                Err(error) => first_failure.get_or_insert(error),
+            };
         }
         // There is at least one shard: a slot map has no fewer.
         first_failure.map_or(Ok(()), Err)

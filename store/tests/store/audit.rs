@@ -5,6 +5,7 @@ use domain::{AccountId, ShardName, StoreKind, Xid};
 use futures_util::future::join_all;
 use sqlx::Executor;
 use std::collections::BTreeSet;
+use std::task::Poll;
 use store::audit::{Action, Author, Break, Deed, Entry, Expected, Head, ShardCheck, Via};
 use store::{Funded, Funding, NewAccount, StoreError, Stores, StoresSettings};
 
@@ -71,8 +72,10 @@ impl Own {
             "DROP TRIGGER audit_refuse_update",
             "DROP TRIGGER audit_refuse_delete",
         ];
+        // On a connection that nobody else gets after it.
+        let mut conn = pool.acquire().await.unwrap().detach();
         for statement in away.iter().chain(statements) {
-            pool.execute(*statement).await.unwrap();
+            conn.execute(*statement).await.unwrap();
         }
     }
 
@@ -351,6 +354,39 @@ async fn a_removed_entry_is_named() {
 }
 
 #[tokio::test]
+async fn what_stands_before_the_first_entry_is_named() {
+    const FORGED: &[&str] = &[
+        "INSERT INTO audit SELECT 0, at, tenant, 'ada', via, action, object, detail, \
+                  request_id, prev_hash, hash FROM audit WHERE seq = 1",
+    ];
+    let check = after(FORGED, None).await;
+    assert_eq!(check.broken, Some(Break::Altered { seq: 0 }));
+}
+
+#[tokio::test]
+async fn an_entry_that_cannot_be_read_is_a_break() {
+    const UNREADABLE: &[&str] = &[
+        "SET SESSION sql_mode = ''",
+        "UPDATE audit SET at = '0000-00-00' WHERE seq = 3",
+    ];
+    let check = after(UNREADABLE, None).await;
+    assert_eq!(check.broken, Some(Break::Unreadable { after: 0 }));
+}
+
+#[tokio::test]
+async fn a_chain_without_its_head_is_broken_and_an_operator_is_written_down_elsewhere() {
+    with_stores(async |own| {
+        own.audit.note(&operator(), &export(None)).await.unwrap();
+        own.past_the_guard(&["DELETE FROM audit_head"]).await;
+        let check = own.checked(0, &[]).await;
+        assert_eq!(check.broken, Some(Break::NoHead));
+        own.audit.note(&operator(), &export(None)).await.unwrap();
+        assert_eq!(own.checked(1, &[]).await.last.seq, 1);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_cut_tail_is_seen_by_the_head() {
     let check = after(&["DELETE FROM audit WHERE seq > 3"], None).await;
     let missing = Break::Missing {
@@ -422,12 +458,33 @@ async fn a_chain_that_grows_while_it_is_followed_is_sound() {
 #[tokio::test]
 async fn a_note_that_is_dropped_at_any_point_leaves_its_connection_clean() {
     with_stores(async |own| {
-        for round in 0..100 {
+        own.audit.note(&operator(), &export(None)).await.unwrap();
+        let (mut dropped, mut written) = (0, 0);
+        for round in 0..400 {
             let (author, deed) = (operator(), export(None));
-            let note = own.audit.note(&author, &deed);
-            let time = std::time::Duration::from_micros(round * 17 % 900);
-            let _ = tokio::time::timeout(time, note).await;
+            let mut note = std::pin::pin!(own.audit.note(&author, &deed));
+            // So many answers of the server later it is dropped, wherever that finds it.
+            let mut polls = 0;
+            let ended = std::future::poll_fn(|context| {
+                polls += 1;
+                match note.as_mut().poll(context) {
+                    Poll::Ready(noted) => Poll::Ready(Some(noted)),
+                    Poll::Pending if polls > round % 40 => Poll::Ready(None),
+                    Poll::Pending => Poll::Pending,
+                }
+            });
+            match ended.await {
+                Some(noted) => {
+                    noted.unwrap();
+                    written += 1;
+                }
+                None => dropped += 1,
+            }
         }
+        assert!(
+            dropped > 20 && written > 20,
+            "{dropped} dropped, {written} written"
+        );
         let notes = (0..8).map(async |_| own.audit.note(&operator(), &export(None)).await);
         let noted: Result<Vec<()>, StoreError> = join_all(notes).await.into_iter().collect();
         noted.unwrap();

@@ -40,6 +40,13 @@ pub struct RedriveArgs {
     yes: bool,
 }
 
+impl RedriveArgs {
+    /// Whether it only tells what it would do.
+    pub fn is_dry(&self) -> bool {
+        !self.yes
+    }
+}
+
 /// Does it, or tells what it would do. Exits 1 when letters stay, 2 when of some it cannot be told.
 pub async fn run(
     settings: &Settings,
