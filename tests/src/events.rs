@@ -16,19 +16,92 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 /// The versions of each order, as often as they were told of and in that order.
 type Told = HashMap<String, Vec<u64>>;
 
-/// What is missing, or told of in the wrong order, once the follower had time to tell.
-pub async fn breaches(env: &StackEnv, merchant: &str) -> Result<Vec<String>> {
-    let begun = Instant::now();
-    loop {
-        let facts = facts::of_merchant(env, merchant).await?;
-        let (brokers, name) = (env.kafka_brokers.clone(), merchant.to_owned());
-        let told = tokio::task::spawn_blocking(move || read(&brokers, &name)).await??;
-        let breaches = judge(&facts, &told);
-        if breaches.is_empty() || begun.elapsed() > TOLD_WITHIN {
-            return Ok(breaches);
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
+/// Listens to what is told of a merchant's orders from the beginning of a load on.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    merchant: String,
+    /// Where each partition ended when it began.
+    begin: Vec<(i32, i64)>,
+}
+
+impl Listener {
+    /// Begins before the merchant has any order.
+    pub async fn begin(env: &StackEnv, merchant: &str) -> Result<Self> {
+        let brokers = env.kafka_brokers.clone();
+        let ends = move || {
+            let reader = reader(&brokers)?;
+            let ends = watermarks(&reader)?.into_iter();
+            anyhow::Ok(ends.map(|(id, _, high)| (id, high)).collect())
+        };
+        Ok(Self {
+            merchant: merchant.to_owned(),
+            begin: tokio::task::spawn_blocking(ends).await??,
+        })
     }
+
+    /// What is missing, or told of in the wrong order, once the follower had time to tell.
+    pub async fn breaches(&self, env: &StackEnv) -> Result<Vec<String>> {
+        let begun = Instant::now();
+        loop {
+            let facts = facts::of_merchant(env, &self.merchant).await?;
+            let (brokers, own) = (env.kafka_brokers.clone(), self.clone());
+            let told = tokio::task::spawn_blocking(move || own.read(&brokers)).await??;
+            let breaches = judge(&facts, &told);
+            if breaches.is_empty() || begun.elapsed() > TOLD_WITHIN {
+                return Ok(breaches);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// All events of the merchant that stand in the topic now. Blocks.
+    fn read(&self, brokers: &str) -> Result<Told> {
+        let reader = reader(brokers)?;
+        let (mut places, mut missing) = (TopicPartitionList::new(), 0);
+        for (id, low, high) in watermarks(&reader)? {
+            let begin = self.begin.iter().find(|(known, _)| *known == id);
+            let begin = begin.map_or(low, |(_, begin)| low.max(*begin));
+            missing += high - begin;
+            places.add_partition_offset(TOPIC, id, Offset::Offset(begin))?;
+        }
+        reader.assign(&places)?;
+        let (mut told, begun) = (Told::new(), Instant::now());
+        while missing > 0 {
+            let in_time = begun.elapsed() < ANSWER_WITHIN;
+            ensure!(in_time, "{missing} events did not come");
+            let Some(message) = reader.poll(Duration::from_millis(200)) else {
+                continue;
+            };
+            missing -= 1;
+            let message = message?.detach();
+            if header(&message, "ce_merchant")? == self.merchant {
+                let version = header(&message, "ce_orderversion")?.parse()?;
+                let order = header(&message, "ce_subject")?;
+                told.entry(order).or_default().push(version);
+            }
+        }
+        Ok(told)
+    }
+}
+
+fn reader(brokers: &str) -> Result<BaseConsumer> {
+    Ok(ClientConfig::new()
+        .set("bootstrap.servers", brokers)
+        .set("group.id", "holdfast-tests-events")
+        .set("enable.auto.commit", "false")
+        .create()?)
+}
+
+/// The first and the next offset of each partition. Blocks.
+fn watermarks(reader: &BaseConsumer) -> Result<Vec<(i32, i64, i64)>> {
+    let metadata = reader.fetch_metadata(Some(TOPIC), ANSWER_WITHIN)?;
+    let topic = metadata.topics().first().context("no such topic")?;
+    let partitions = topic.partitions().iter();
+    let watermarks = partitions.map(|partition| {
+        let (low, high) = reader.fetch_watermarks(TOPIC, partition.id(), ANSWER_WITHIN)?;
+        Ok((partition.id(), low, high))
+    });
+    watermarks.collect()
 }
 
 fn judge(facts: &HashMap<String, OrderFacts>, told: &Told) -> Vec<String> {
@@ -55,40 +128,6 @@ fn first_told(told: &[u64]) -> Vec<u64> {
         }
     }
     versions
-}
-
-/// All events of a merchant that stand in the topic now. Blocks.
-fn read(brokers: &str, merchant: &str) -> Result<Told> {
-    let reader: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", brokers)
-        .set("group.id", "holdfast-tests-events")
-        .set("enable.auto.commit", "false")
-        .create()?;
-    let metadata = reader.fetch_metadata(Some(TOPIC), ANSWER_WITHIN)?;
-    let topic = metadata.topics().first().context("no such topic")?;
-    let (mut places, mut missing) = (TopicPartitionList::new(), 0);
-    for partition in topic.partitions() {
-        let (low, high) = reader.fetch_watermarks(TOPIC, partition.id(), ANSWER_WITHIN)?;
-        missing += high - low;
-        places.add_partition_offset(TOPIC, partition.id(), Offset::Offset(low))?;
-    }
-    reader.assign(&places)?;
-    let (mut told, begun) = (Told::new(), Instant::now());
-    while missing > 0 {
-        let in_time = begun.elapsed() < ANSWER_WITHIN;
-        ensure!(in_time, "{missing} events did not come");
-        let Some(message) = reader.poll(Duration::from_millis(200)) else {
-            continue;
-        };
-        missing -= 1;
-        let message = message?.detach();
-        if header(&message, "ce_merchant")? == merchant {
-            let version = header(&message, "ce_orderversion")?.parse()?;
-            let order = header(&message, "ce_subject")?;
-            told.entry(order).or_default().push(version);
-        }
-    }
-    Ok(told)
 }
 
 fn header(message: &OwnedMessage, name: &str) -> Result<String> {

@@ -1,7 +1,7 @@
 //! A load of orders by a recording client, running while a test breaks things.
 
 use crate::attempt::{Asked, Told};
-use crate::events;
+use crate::events::Listener;
 use crate::history::Figures;
 use crate::recorder::{Recorder, TENANT};
 use crate::{Merchant, Pipeline};
@@ -51,6 +51,8 @@ pub struct Load {
     /// Who pays.
     pub payers: Payers,
     lanes: Vec<JoinHandle<Result<()>>>,
+    /// Hears what is told of its orders.
+    pub listener: Listener,
     stopping: CancellationToken,
 }
 
@@ -77,6 +79,7 @@ impl Load {
         println!("load: seed {}", settings.seed);
         let merchant = Merchant::open_in(pipeline, TENANT).await?;
         let payers = Payers::open(&merchant).await?;
+        let listener = Listener::begin(pipeline.stack.env(), &merchant.name).await?;
         let recorder = Recorder::of(merchant);
         let stopping = CancellationToken::new();
         let lanes = (0..settings.lanes).map(|number| {
@@ -92,6 +95,7 @@ impl Load {
         });
         Ok(Self {
             lanes: lanes.collect(),
+            listener,
             recorder,
             payers,
             stopping,
@@ -111,8 +115,7 @@ impl Load {
         pipeline.assert_invariants().await?;
         let figures = self.recorder.assert_true(pipeline).await?;
         self.payers.assert_balances(&self.recorder).await?;
-        let merchant = &self.recorder.merchant.name;
-        let breaches = events::breaches(pipeline.stack.env(), merchant).await?;
+        let breaches = self.listener.breaches(pipeline.stack.env()).await?;
         ensure!(breaches.is_empty(), "order.events: {breaches:#?}");
         println!("load: {figures:?}");
         Ok(figures)

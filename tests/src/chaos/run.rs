@@ -108,7 +108,14 @@ async fn run_in(pipeline: &Pipeline, world: World, settings: Settings) -> Result
         ..Report::default()
     };
     let decided = run.all_decided(quiet).await;
-    verdict::reach(pipeline, &run.recorder, decided, &mut report).await?;
+    verdict::reach(
+        pipeline,
+        &run.recorder,
+        &load.listener,
+        decided,
+        &mut report,
+    )
+    .await?;
     report.count(recoveries);
     Ok(report)
 }

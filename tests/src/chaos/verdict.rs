@@ -2,7 +2,7 @@
 
 use super::DECIDED_WITHIN;
 use super::report::Report;
-use crate::events;
+use crate::events::Listener;
 use crate::invariants;
 use crate::pipeline::Pipeline;
 use crate::recorder::Recorder;
@@ -19,6 +19,7 @@ const LISTED_MAX: usize = 20;
 pub(super) async fn reach(
     pipeline: &Pipeline,
     recorder: &Recorder,
+    listener: &Listener,
     decided: Option<Duration>,
     report: &mut Report,
 ) -> Result<()> {
@@ -44,7 +45,7 @@ pub(super) async fn reach(
         "INV-7",
         figures.lost.is_empty() && figures.untrue.is_empty(),
     );
-    let untold = events::breaches(pipeline.stack.env(), &recorder.merchant.name).await?;
+    let untold = listener.breaches(pipeline.stack.env()).await?;
     for breach in untold.iter().take(LISTED_MAX) {
         println!("broken promise: {breach}");
     }
