@@ -1,6 +1,6 @@
 //! A topic of events of a test's own.
 
-use crate::world::{World, variable};
+use crate::world::{World, eventually, variable};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -51,6 +51,26 @@ pub async fn make(name: &str) {
         .await
         .unwrap();
     assert!(made.iter().all(Result::is_ok), "{made:?}");
+    // A partition has no leader at first, and cannot be asked.
+    eventually("the topic can be asked", async || {
+        let name = name.to_owned();
+        let ask = move || {
+            let reader = reader();
+            let mut partitions = 0..PARTITIONS;
+            partitions.try_for_each(|id| reader.fetch_watermarks(&name, id, TIMEOUT).map(drop))
+        };
+        let asked = tokio::task::spawn_blocking(ask).await.unwrap();
+        asked.map_err(|error| error.to_string())
+    })
+    .await;
+}
+
+fn reader() -> BaseConsumer {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", variable("HOLDFAST_KAFKA_BROKERS"))
+        .set("group.id", "none");
+    config.create().unwrap()
 }
 
 /// What is left behind hinders nobody.
@@ -70,11 +90,7 @@ pub async fn read(name: &str) -> BTreeMap<String, Vec<Event>> {
 }
 
 fn read_all(name: &str) -> Vec<Event> {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", variable("HOLDFAST_KAFKA_BROKERS"))
-        .set("group.id", "none");
-    let consumer: BaseConsumer = config.create().unwrap();
+    let consumer = reader();
     let (mut places, mut expected) = (TopicPartitionList::new(), 0);
     for partition in 0..PARTITIONS {
         let (low, high) = consumer.fetch_watermarks(name, partition, TIMEOUT).unwrap();
