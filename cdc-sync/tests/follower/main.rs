@@ -5,7 +5,6 @@ mod crash;
 mod events;
 mod failover;
 mod freshness;
-mod large;
 mod lease;
 mod live;
 mod mariadb;
