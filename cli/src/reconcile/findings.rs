@@ -166,9 +166,7 @@ impl Findings {
             n => format!("{n} DIFFERENCES{repaired}"),
         }
     }
-}
 
-impl Findings {
     /// All of it in a line, for a log.
     pub fn line(&self) -> String {
         let kinds = self.kinds.iter();
