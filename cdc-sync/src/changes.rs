@@ -3,12 +3,12 @@
 use crate::document::is_visible;
 use crate::error::{Definite, FollowError};
 use crate::hazard::Hazard;
+use crate::row_format::Image;
 use crate::rows::{OrderRow, RowError, read_id, read_row, read_version};
 use crate::table::OrdersTable;
-use mysql_async::Value;
-use mysql_async::binlog::events::{Event, EventData, RowsEventData, TableMapEvent};
-use mysql_async::binlog::row::BinlogRow;
-use mysql_async::binlog::value::BinlogValue;
+use mysql_async::binlog::events::{Event, EventData, RowsEventData};
+use mysql_common::io::ParseBuf;
+use std::io;
 
 /// What happened to one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,11 +27,7 @@ pub enum Change {
 }
 
 /// The changes of an event on one of our tables.
-pub fn changes(
-    event: &Event,
-    table: &OrdersTable,
-    described: &TableMapEvent<'_>,
-) -> Result<Vec<Change>, FollowError> {
+pub fn changes(event: &Event, table: &OrdersTable) -> Result<Vec<Change>, FollowError> {
     let unreadable = |cause: String| Hazard::Unreadable {
         what: "rows",
         cause,
@@ -42,11 +38,16 @@ pub fn changes(
     let Some(EventData::RowsEvent(rows)) = data else {
         return Err(unreadable("it holds no rows".to_owned()).into());
     };
+    if rows.num_columns() != table.format.columns() as u64 {
+        return Err(unreadable("it has not the table's columns".to_owned()).into());
+    }
     let images = Images::of(&rows, table)?;
+    let mut data = ParseBuf(rows.rows_data());
     let mut changes = Vec::new();
-    for pair in rows.rows(described) {
-        // An error repeats for ever, so the first one ends it.
-        let (before, after) = pair.map_err(|error| unreadable(error.to_string()))?;
+    while !data.is_empty() {
+        let (before, after) = images
+            .read(table, &mut data)
+            .map_err(|error| unreadable(error.to_string()))?;
         let change = images.change(table, before, after);
         changes.push(change.map_err(|cause| Definite::Row {
             shard: table.shard.clone(),
@@ -56,55 +57,76 @@ pub fn changes(
     Ok(changes)
 }
 
-/// Which images of an event hold every column, so that a column's place is its place in the table.
+/// The images that an event holds of each row: which columns are in them.
 struct Images {
-    before_is_full: bool,
+    before: Option<Vec<bool>>,
+    after: Option<Vec<bool>>,
+    is_partial: bool,
 }
 
 impl Images {
+    /// What we read must hold every column.
     fn of(rows: &RowsEventData<'_>, table: &OrdersTable) -> Result<Self, Hazard> {
-        let before = rows.columns_before_image().map(|columns| columns.all());
-        let after = rows.columns_after_image().map(|columns| columns.all());
-        if after == Some(false) || (after.is_none() && before == Some(false)) {
-            return Err(Hazard::PartialImage(table.schema.clone()));
+        let images = Self {
+            before: rows
+                .columns_before_image()
+                .map(|bits| bits.iter().by_vals().collect()),
+            after: rows
+                .columns_after_image()
+                .map(|bits| bits.iter().by_vals().collect()),
+            is_partial: matches!(rows, RowsEventData::PartialUpdateRowsEvent(_)),
+        };
+        match images.after.as_ref().or(images.before.as_ref()) {
+            Some(columns) if !is_full(columns) => Err(Hazard::PartialImage(table.schema.clone())),
+            _ => Ok(images),
         }
-        Ok(Self {
-            before_is_full: before == Some(true),
-        })
+    }
+
+    fn read<'a>(
+        &self,
+        table: &'a OrdersTable,
+        data: &mut ParseBuf<'a>,
+    ) -> io::Result<(Option<Image>, Option<Image>)> {
+        let mut image = |columns: &Option<Vec<bool>>, is_partial: bool| {
+            let columns = columns.as_ref();
+            columns
+                .map(|columns| table.format.read_image(columns, is_partial, data))
+                .transpose()
+        };
+        Ok((
+            image(&self.before, false)?,
+            image(&self.after, self.is_partial)?,
+        ))
     }
 
     fn change(
         &self,
         table: &OrdersTable,
-        before: Option<BinlogRow>,
-        after: Option<BinlogRow>,
+        before: Option<Image>,
+        after: Option<Image>,
     ) -> Result<Change, RowError> {
-        let before = before.filter(|_| self.before_is_full);
+        let before = before.filter(|_| self.before.as_deref().is_some_and(is_full));
         let version_at = table.layout.place("version")?;
-        let version = |row: &BinlogRow| {
-            let value = plain(row, version_at).ok_or(RowError::Missing("version"))?;
-            read_version(value)
+        let version = |row: &Image| {
+            let value = row.get(version_at).ok_or(RowError::Missing("version"))?;
+            read_version(value.clone())
         };
         let before_version = before.as_ref().map(version).transpose()?;
-        let Some(after) = after else {
-            let row = before.as_ref().ok_or(RowError::Missing("id"))?;
-            let id = plain(row, table.layout.place("id")?).ok_or(RowError::Missing("id"))?;
+        let Some(mut after) = after else {
+            let mut row = before.ok_or(RowError::Missing("id"))?;
+            let id = row.take(table.layout.place("id")?);
             return Ok(Change::Deleted {
-                id: read_id(id)?,
+                id: read_id(id.ok_or(RowError::Missing("id"))?)?,
                 version: before_version.ok_or(RowError::Missing("version"))?,
             });
         };
         if !is_visible(before_version, version(&after)?) {
             return Ok(Change::Invisible);
         }
-        read_row(&table.layout, |at| plain(&after, at)).map(|row| Change::Visible(Box::new(row)))
+        read_row(&table.layout, |at| after.take(at)).map(|row| Change::Visible(Box::new(row)))
     }
 }
 
-/// The value at a place. JSON values are none of our columns'.
-fn plain(row: &BinlogRow, at: usize) -> Option<Value> {
-    match row.as_ref(at)? {
-        BinlogValue::Value(value) => Some(value.clone()),
-        BinlogValue::Jsonb(_) | BinlogValue::JsonDiff(_) => None,
-    }
+fn is_full(columns: &[bool]) -> bool {
+    columns.iter().all(|here| *here)
 }

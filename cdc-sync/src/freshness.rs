@@ -135,9 +135,8 @@ impl<'a> Keeper<'a> {
         if complete.iter().any(|uuid| next.speaks_of(uuid)) {
             next.index_uuid = complete.join(",");
         }
-        let is_reached = is_reached(self.pending.as_ref(), &applied.position);
-        if is_reached {
-            self.refresher.refresh_after(applied.documents_at).await?;
+        self.refresher.refresh_after(applied.documents_at).await?;
+        if is_reached(self.pending.as_ref(), &applied.position) {
             if let Some(asked) = self.asked.take() {
                 histogram!("follower_searchable_seconds", "stream" => self.server.label.clone())
                     .record(asked.elapsed().as_secs_f64());

@@ -46,6 +46,7 @@ pub mod rebuild;
 pub mod refresher;
 pub mod repair;
 pub mod replication;
+pub mod row_format;
 pub mod rows;
 pub mod search_client;
 pub mod search_writer;

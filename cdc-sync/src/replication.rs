@@ -18,14 +18,13 @@ use crate::changes::{Change, changes};
 use crate::document::document;
 use crate::dump::stream_error;
 use crate::error::{FollowError, Transient};
-use crate::hazard::Hazard;
 use crate::health::Health;
 use crate::open_transaction::OpenTransaction;
 use crate::rows::OrderRow;
 use crate::search_writer::now;
 use crate::settings::FollowerSettings;
 use crate::source::Server;
-use crate::table::{OrdersTable, table_id};
+use crate::table::OrdersTable;
 use crate::transaction::{Assembler, Step};
 use domain::OrderId;
 use futures_util::StreamExt;
@@ -107,7 +106,7 @@ impl<'a> Reader<'a> {
                 () = wake_at(due), if due.is_some() => {}
                 event = tokio::time::timeout_at(silent_at, stream.next()), if !is_full => {
                     let event = self.received(event)?;
-                    self.accept(&event, stream)?;
+                    self.accept(&event)?;
                 }
             }
         }
@@ -116,7 +115,7 @@ impl<'a> Reader<'a> {
     fn is_full(&self) -> bool {
         let settings = self.settings;
         self.batch
-            .is_full(settings.bulk_documents_max, settings.bulk_bytes_max)
+            .is_full(settings.batch_documents_max, settings.batch_bytes_max)
     }
 
     /// While the batch was full nobody listened, so silence counts anew.
@@ -161,11 +160,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn accept(&mut self, event: &Event, stream: &BinlogStream) -> Result<(), FollowError> {
+    fn accept(&mut self, event: &Event) -> Result<(), FollowError> {
         counter!("follower_events_total", "stream" => self.server.label.clone()).increment(1);
         match self.assembler.accept(event)? {
             Step::Nothing => return Ok(()),
-            Step::Rows(table) => self.rows(event, &table, stream)?,
+            Step::Rows(table) => self.rows(event, &table)?,
             Step::Completed(id) => {
                 self.open.complete(&mut self.batch);
                 self.batch.complete(id);
@@ -204,16 +203,9 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn rows(
-        &mut self,
-        event: &Event,
-        table: &Arc<OrdersTable>,
-        stream: &BinlogStream,
-    ) -> Result<(), FollowError> {
-        let id = table_id(event).unwrap_or_default();
-        let described = stream.get_tme(id).ok_or(Hazard::NoTableMap(id))?;
+    fn rows(&mut self, event: &Event, table: &Arc<OrdersTable>) -> Result<(), FollowError> {
         let mut invisible = 0;
-        for change in changes(event, table, described)? {
+        for change in changes(event, table)? {
             match change {
                 Change::Visible(row) => self.open.add_row(row, table),
                 Change::Invisible => invisible += 1,

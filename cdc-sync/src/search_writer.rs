@@ -22,6 +22,9 @@ use metrics::{counter, gauge, histogram};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Fewer documents than this are not worth a bulk of their own.
+const LANE_MIN: usize = 500;
+
 /// Writes documents on behalf of one stream.
 pub struct SearchWriter {
     client: SearchClient,
@@ -112,7 +115,7 @@ impl SearchWriter {
         // An order has one document here at most, so that lanes cannot overtake each other.
         let lanes = self.settings.bulk_lanes.max(1);
         let mut documents = documents.into_iter();
-        let share = documents.len().div_ceil(lanes).max(1);
+        let share = documents.len().div_ceil(lanes).max(LANE_MIN);
         let lanes = std::iter::from_fn(|| {
             let lane: Vec<_> = documents.by_ref().take(share).collect();
             (!lane.is_empty()).then_some(lane)

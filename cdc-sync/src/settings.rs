@@ -86,8 +86,9 @@ pub struct FollowerSettings {
     pub answer_timeout_ms: u64,
     pub backoff_min_ms: u64,
     pub backoff_max_ms: u64,
+    pub batch_documents_max: usize,
+    pub batch_bytes_max: usize,
     pub bulk_documents_max: usize,
-    pub bulk_bytes_max: usize,
     pub bulk_lanes: usize,
     pub bulk_linger_ms: u64,
     pub freshness_interval_ms: u64,
@@ -145,8 +146,14 @@ impl Settings {
         if self.follower.bulk_lanes == 0 || self.follower.bulk_lanes > 64 {
             return conflict("follower.bulk_lanes must be from 1 to 64");
         }
-        if self.follower.bulk_documents_max == 0 || self.follower.snapshot_rows_max == 0 {
-            return conflict("follower.bulk_documents_max and snapshot_rows_max must not be 0");
+        let follower = &self.follower;
+        if follower.batch_documents_max == 0
+            || follower.bulk_documents_max == 0
+            || follower.snapshot_rows_max == 0
+        {
+            return conflict(
+                "follower.batch_documents_max, bulk_documents_max and snapshot_rows_max must not be 0",
+            );
         }
         if self.follower.heartbeat_ms == 0 || self.follower.freshness_interval_ms == 0 {
             return conflict("follower.heartbeat_ms and freshness_interval_ms must not be 0");

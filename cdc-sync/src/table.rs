@@ -1,6 +1,7 @@
 //! The tables that a stream describes, and which of them are ours.
 
 use crate::hazard::{Hazard, unreadable};
+use crate::row_format::RowFormat;
 use crate::rows::Layout;
 use crate::source::Shard;
 use mysql_async::binlog::events::{Event, OptionalMetadataField, TableMapEvent};
@@ -14,6 +15,8 @@ pub struct OrdersTable {
     pub schema: String,
     /// Where our columns stand.
     pub layout: Layout,
+    /// How its rows are stored.
+    pub format: RowFormat,
 }
 
 /// The table as one of ours; `None` for anybody else's.
@@ -33,6 +36,7 @@ pub fn orders_table(
         shard: shard.name.to_string(),
         schema: shard.schema.clone(),
         layout,
+        format: RowFormat::of(table).map_err(|error| unreadable("table map", &error))?,
     }))
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 #[tokio::test(flavor = "multi_thread")]
 async fn a_follower_ended_in_the_middle_of_a_bulk_loses_nothing() {
     World::run(async |world| {
-        world.settings.follower.bulk_documents_max = 50;
+        world.settings.follower.batch_documents_max = 50;
         world.settings.follower.bulk_linger_ms = 1;
         for round in 0..6 {
             let follower = world.follow().await;

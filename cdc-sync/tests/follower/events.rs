@@ -139,7 +139,7 @@ async fn a_snapshot_tells_of_every_order_as_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_event_is_lost_when_the_process_is_killed_under_load() {
     with_events(async |world, name| {
-        world.settings.follower.bulk_documents_max = 100;
+        world.settings.follower.batch_documents_max = 100;
         // What was there before a follower came first is told of once only.
         let follower = world.follow().await;
         follower.ready().await;

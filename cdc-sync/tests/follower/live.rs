@@ -162,6 +162,69 @@ async fn an_added_column_flows_past() {
     .await;
 }
 
+/// Columns that are none of ours, and what they are set to.
+const COLUMNS_OF_EVERY_KIND: [(&str, &str, &str); 20] = [
+    ("a_tiny", "TINYINT UNSIGNED", "200"),
+    ("a_small", "SMALLINT", "-3"),
+    ("a_medium", "MEDIUMINT", "-70000"),
+    ("a_big", "BIGINT UNSIGNED", "18446744073709551615"),
+    ("a_decimal", "DECIMAL(20, 4)", "-123456789.0001"),
+    ("a_float", "FLOAT", "1.5"),
+    ("a_double", "DOUBLE", "-2.25"),
+    ("a_year", "YEAR", "2026"),
+    ("a_date", "DATE", "'2026-11-22'"),
+    ("a_time", "TIME(3)", "'-12:34:56.789'"),
+    ("a_datetime", "DATETIME", "'2026-11-22 01:02:03'"),
+    (
+        "a_timestamp",
+        "TIMESTAMP(6) NULL",
+        "'2026-11-22 01:02:03.000004'",
+    ),
+    ("a_bit", "BIT(13)", "b'1000000000001'"),
+    ("a_set", "SET('x', 'y', 'z')", "'x,z'"),
+    ("an_enum", "ENUM('x', 'y')", "'y'"),
+    ("a_char", "CHAR(200) CHARACTER SET utf8mb4", "'Zürich'"),
+    ("a_text", "TEXT", "REPEAT('t', 300)"),
+    ("a_blob", "VARBINARY(400)", "REPEAT('b', 300)"),
+    ("a_point", "POINT", "POINT(1, 2)"),
+    ("a_json", "JSON", "'{\"a\": [1, 2, 3]}'"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_of_every_kind_before_ours_are_passed_over() {
+    World::run(async |world| {
+        let follower = world.follow().await;
+        follower.ready().await;
+        let joined = |part: fn(&(&str, &str, &str)) -> String| {
+            COLUMNS_OF_EVERY_KIND
+                .iter()
+                .map(part)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let added = joined(|(name, kind, _)| format!("ADD COLUMN {name} {kind} FIRST"));
+        let set = joined(|(name, _, value)| format!("{name} = {value}"));
+        world.shards[0]
+            .execute(&format!("ALTER TABLE orders {added}"))
+            .await;
+        world.shards[0].accept(2).await;
+        let mut conn = world.shards[0].conn().await;
+        for update in [
+            "SET SESSION binlog_row_value_options = PARTIAL_JSON".to_owned(),
+            format!("UPDATE orders SET {set}, version = version + 1 LIMIT 1"),
+            // Differences alone are in the binlog of this one.
+            "UPDATE orders SET a_json = JSON_SET(a_json, '$.a[1]', 7), version = version + 1"
+                .to_owned(),
+        ] {
+            use mysql_async::prelude::Queryable;
+            conn.query_drop(update).await.unwrap();
+        }
+        world.agree().await;
+        follower.stop().await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn compressed_and_tagged_transactions_are_read() {
     World::run(async |world| {
