@@ -25,6 +25,7 @@ pub mod outlet;
 mod overtaking_model;
 #[cfg(test)]
 mod overtaking_tests;
+pub mod pace;
 pub mod parked;
 #[cfg(test)]
 mod parked_tests;

@@ -123,6 +123,12 @@ impl<W> Partitions<W> {
         }
     }
 
+    /// How many works wait on partitions that are not busy.
+    pub fn ready(&self) -> usize {
+        let free = self.owned.values().filter(|p| p.is_free());
+        free.map(|p| p.waiting.len() + p.returned.len()).sum()
+    }
+
     /// Takes up to `max` works from partitions that are not busy, whole partitions in turn, and
     /// makes these busy. Answers the works and their partitions.
     pub fn take(&mut self, max: usize) -> (Vec<W>, Vec<Busy>) {
@@ -137,7 +143,7 @@ impl<W> Partitions<W> {
                 continue;
             };
             let room = max - works.len();
-            if partition.busy || partition.detours.is_none() || !partition.give(room, &mut works) {
+            if !partition.is_free() || !partition.give(room, &mut works) {
                 continue;
             }
             partition.busy = true;
@@ -226,6 +232,11 @@ impl<W> Partitions<W> {
 }
 
 impl<W> Partition<W> {
+    /// Whether a batch may take from it.
+    fn is_free(&self) -> bool {
+        !self.busy && self.detours.is_some()
+    }
+
     fn detour(&mut self, shard: ShardId) -> Option<&mut Detour<W>> {
         self.detours.as_mut()?.get_mut(&shard)
     }

@@ -51,6 +51,8 @@ pub struct Settings {
 pub struct WorkerSettings {
     pub group_id: String,
     pub batch_records_max: usize,
+    pub batch_records_enough: usize,
+    pub batch_pause_max_ms: u64,
     pub lanes: usize,
     pub batch_deadline_ms: u64,
     pub value_bytes_max: usize,

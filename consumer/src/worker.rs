@@ -17,6 +17,7 @@ use crate::dead_letters::DeadLetters;
 use crate::handover::Revocation;
 use crate::meters;
 use crate::moves::Moves;
+use crate::pace::Pace;
 use crate::parked::ParkedOrders;
 use crate::partitions::Partitions;
 use crate::record::Place;
@@ -30,7 +31,7 @@ use saga::faults::Faults;
 use service::admin::Readiness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use store::Routing;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -70,6 +71,9 @@ pub struct Worker {
     /// Records of a newer schema: they hold their offset until a newer consumer takes over.
     pub(crate) newer: Vec<(Place, OwnedSemaphorePermit)>,
     batches: Batches,
+    pace: Pace,
+    /// Until when what waits is held back, if anything does.
+    held_until: Option<Instant>,
     pub(crate) burials: Burials,
     pub(crate) moves: Moves,
     /// When it was last looked for parked works to move.
@@ -111,6 +115,11 @@ impl Worker {
             parking: Arc::new(Semaphore::new(settings.parked_kib_max as usize)),
             newer: Vec::new(),
             batches: Batches::new(parts.engine, &settings),
+            pace: Pace::new(
+                settings.batch_records_enough,
+                Duration::from_millis(settings.batch_pause_max_ms),
+            ),
+            held_until: None,
             burials: Burials::new(parts.dead_letters),
             moves: Moves::new(
                 parts.retry_topic,
@@ -170,17 +179,21 @@ impl Worker {
     fn start_batches(&mut self) {
         let now = Instant::now();
         self.end_closings(now);
+        self.held_until = None;
         while !self.stopping && self.batches.lanes_taken() < self.settings.lanes {
-            let (works, busy) = self.partitions.take(self.settings.batch_records_max);
-            if works.is_empty() {
+            let waiting = self.partitions.ready();
+            self.held_until = self.pace.held_until(waiting, now).filter(|_| waiting > 0);
+            if waiting == 0 || self.held_until.is_some() {
                 return;
             }
+            let (works, busy) = self.partitions.take(self.settings.batch_records_max);
             let works = self.sort_out(works, now);
             if works.is_empty() {
                 self.partitions.release(&busy);
                 continue;
             }
             let lane = Lane::Partitions(busy);
+            self.pace.began(works.len(), now);
             self.batches.start(Batch { lane, works });
         }
     }
@@ -208,6 +221,7 @@ impl Worker {
         let until = self.revocations.iter().map(|r| r.until);
         let parked = self.parked.next_due().into_iter();
         let parked = parked
+            .chain(self.held_until)
             .chain(self.next_move())
             .chain(self.partitions.closings_end());
         let parked = parked.filter(|_| !self.stopping);
