@@ -42,13 +42,14 @@ pub async fn run(stack: &Stack, orders: usize, peaks: &mut PeakMemory) -> Result
     let client = SearchClient::new(&SearchSettings::of_url(&stack.env().search_url))?;
     let servers = servers(&settings.stores, &settings.follower).await?;
     let rows = rows(&servers, &settings).await?;
+    // First, so that it is not Elasticsearch's warming up that tells the others from it.
+    let direct = direct(stack, &servers, &settings, rows).await?;
+    say(&format!("follow: direct {:.0}/s", direct.rate()));
     let replication = follow(stack, &client, orders, rows, peaks).await?;
     say(&format!("follow: replication {:.0}/s", replication.rate()));
     forget(&client).await?;
     let snapshot = follow(stack, &client, rows, rows, peaks).await?;
     say(&format!("follow: snapshot {:.0}/s", snapshot.rate()));
-    let direct = direct(stack, &servers, &settings, rows).await?;
-    say(&format!("follow: direct {:.0}/s", direct.rate()));
     Ok(FollowRun {
         replication,
         snapshot,

@@ -137,13 +137,25 @@ fn write_costs(text: &mut String, results: &Results) {
     );
     let alone: Vec<Run> = results.alone.iter().map(|one| one.run.clone()).collect();
     let pipeline: Vec<Run> = results.pipeline.iter().map(|one| one.run.clone()).collect();
+    let half_load: Vec<Run> = results
+        .half_load
+        .iter()
+        .map(|one| one.run.clone())
+        .collect();
+    let follow = |run: fn(&FollowRun) -> &Run| -> Vec<Run> {
+        results.follow.iter().map(|one| run(one).clone()).collect()
+    };
     let measured = [
         ("limit", &results.limit),
         ("naive", &results.naive),
         ("drain", &results.drain),
         ("recovery", &results.recovery),
+        ("direct", &follow(|one| &one.direct)),
+        ("replication", &follow(|one| &one.replication)),
+        ("snapshot", &follow(|one| &one.snapshot)),
         ("alone", &alone),
         ("pipeline", &pipeline),
+        ("half load", &half_load),
     ];
     let rows = measured.into_iter().filter(|(_, runs)| !runs.is_empty());
     let row = |(name, runs): (&str, &Vec<Run>)| {
@@ -269,7 +281,6 @@ fn write_follow(text: &mut String, runs: &[FollowRun]) {
             own.last().map_or(0, |run| run.orders).to_string(),
             rates(&own).to_string(),
             ratio(&rates(&own), &rates(&direct), "%"),
-            us_per_order(&own, |process| process == "cdc-sync" || process == BENCH).to_string(),
         ]
     };
     let rows = [
@@ -277,13 +288,7 @@ fn write_follow(text: &mut String, runs: &[FollowRun]) {
         of("replication", |one| &one.replication),
         of("snapshot", |one| &one.snapshot),
     ];
-    let head = [
-        "",
-        "orders, in the last run",
-        "orders/s",
-        "of direct",
-        "CPU us/order of the writer's process",
-    ];
+    let head = ["", "orders, in the last run", "orders/s", "of direct"];
     table(text, &head, rows.into_iter());
 }
 
