@@ -118,7 +118,7 @@ impl<'a> Keeper<'a> {
                     tracing::warn!(
                         stream = self.server.label,
                         cause,
-                        "The position cannot be saved now."
+                        "What was written cannot be made findable now, or the position not saved."
                     );
                 }
                 Ok(())
@@ -135,8 +135,8 @@ impl<'a> Keeper<'a> {
         if complete.iter().any(|uuid| next.speaks_of(uuid)) {
             next.index_uuid = complete.join(",");
         }
-        self.refresher.refresh_after(applied.documents_at).await?;
         if is_reached(self.pending.as_ref(), &applied.position) {
+            self.refresher.refresh_after(applied.documents_at).await?;
             if let Some(asked) = self.asked.take() {
                 histogram!("follower_searchable_seconds", "stream" => self.server.label.clone())
                     .record(asked.elapsed().as_secs_f64());
@@ -151,7 +151,9 @@ impl<'a> Keeper<'a> {
             save(self.client, &next).await?;
             self.saved = next;
         }
-        self.forget_snapshot().await
+        self.forget_snapshot().await?;
+        // What was not all of the watermark is found all the same; the position has not waited for it.
+        self.refresher.refresh_after(applied.documents_at).await
     }
 
     /// How far a snapshot has come need not be known once there is a position.

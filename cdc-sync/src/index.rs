@@ -132,8 +132,9 @@ pub(crate) async fn index_behind(
     }
 }
 
-/// The follower refreshes before it tells how fresh the index is, so the index's own interval is
-/// only for times when it lags. Naming an interval also keeps a quiet index from falling asleep.
+/// The follower refreshes what was acknowledged at an interval of its own; the index's is for what
+/// was not yet, for a first snapshot and for an index beside. Naming an interval also keeps a quiet index
+/// from falling asleep.
 fn settings() -> Value {
     json!({
         "number_of_shards": 1,

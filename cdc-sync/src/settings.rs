@@ -148,11 +148,13 @@ impl Settings {
         }
         let follower = &self.follower;
         if follower.batch_documents_max == 0
+            || follower.batch_bytes_max == 0
             || follower.bulk_documents_max == 0
             || follower.snapshot_rows_max == 0
         {
             return conflict(
-                "follower.batch_documents_max, bulk_documents_max and snapshot_rows_max must not be 0",
+                "follower.batch_documents_max, batch_bytes_max, bulk_documents_max and \
+                 snapshot_rows_max must not be 0",
             );
         }
         if self.follower.heartbeat_ms == 0 || self.follower.freshness_interval_ms == 0 {

@@ -3,7 +3,7 @@
 //! A batch costs several commits on every shard, however few orders are in it. A worker that always
 //! took what is there would spend a whole machine on batches of three or four at a load that a tenth
 //! of it carries in batches of thirty. So a batch that had company earns the next one a pause: it
-//! grows with the batch, and the batch with it, up to a limit. Where little comes in there is no pause.
+//! grows with the batch, and the batch with it, up to a limit. Orders that come one by one do not wait.
 
 use std::time::{Duration, Instant};
 

@@ -123,7 +123,7 @@ impl<W> Partitions<W> {
         }
     }
 
-    /// How many works wait on partitions that are not busy.
+    /// How many works wait that a batch may take.
     pub fn ready(&self) -> usize {
         let free = self.owned.values().filter(|p| p.is_free());
         free.map(|p| p.waiting.len() + p.returned.len()).sum()

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Runs a test in a world whose followers publish to a topic of their own.
-async fn with_events(test: impl AsyncFnOnce(&mut World, &str)) {
+pub async fn with_events(test: impl AsyncFnOnce(&mut World, &str)) {
     World::run(async |world| {
         let name = topic::name(world);
         topic::make(&name).await;

@@ -5,6 +5,7 @@ mod crash;
 mod events;
 mod failover;
 mod freshness;
+mod large;
 mod lease;
 mod live;
 mod mariadb;

@@ -63,7 +63,7 @@ async fn meet_the_engine(
     }
 }
 
-/// How many their servers have met since they started, by the shard.
+/// How many their servers, which are not the same, have met since they started.
 async fn deadlocks(strangers: &mut [MySqlConnection]) -> Result<i64> {
     let mut sum = 0;
     for stranger in strangers {
