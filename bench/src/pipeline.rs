@@ -24,8 +24,8 @@ use crate::search_index::SearchIndex;
 const CONNECTIONS: usize = 64;
 /// One order in so many is watched from paid to searchable.
 const SAMPLED_ONE_IN: usize = 50;
-/// How often the watched ones are searched for; the lag is told no finer.
-const SEARCH_EVERY: Duration = Duration::from_millis(25);
+/// How often the watched ones are searched for; the lag is told no finer, and searches are a load too.
+const SEARCH_EVERY: Duration = Duration::from_millis(100);
 /// How often all are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(100);
 /// Orders that are not found so long after the last acceptance are lost.

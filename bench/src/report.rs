@@ -133,7 +133,9 @@ fn write_costs(text: &mut String, results: &Results) {
     heading(
         text,
         "CPU microseconds per order, by process",
-        "Medians; `mysql` is both database servers, `bench` is the client.",
+        "Medians; `mysql` is both database servers, `bench` is the client, and the writer of `direct`. \
+         `direct`, `replication` and `snapshot` are the follower's, `half load` is `pipeline` at half its \
+         pace; both stand below.",
     );
     let alone: Vec<Run> = results.alone.iter().map(|one| one.run.clone()).collect();
     let pipeline: Vec<Run> = results.pipeline.iter().map(|one| one.run.clone()).collect();
@@ -300,7 +302,7 @@ fn write_pipeline(text: &mut String, runs: &[PipelineRun], half_load: &[Pipeline
         text,
         "Accept to searchable",
         "64 connections post; an order is searchable when a search of Elasticsearch finds it as paid. \
-         The lag is that of a sample of one in 50, looked for every 25 ms.",
+         The lag is that of a sample of one in 50, looked for every 100 ms.",
     );
     let samples = |of: fn(&PipelineRun) -> f64| runs.iter().map(of).collect::<Samples>();
     let half = |of: fn(&PipelineRun) -> f64| half_load.iter().map(of).collect::<Samples>();

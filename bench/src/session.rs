@@ -129,6 +129,15 @@ async fn with_all_services(
     let services = stack.services();
     bench_stack::start(stack, &services).await?;
     let searches = services.contains(&ServerName::CdcSync);
+    let burst = pipeline::Load {
+        orders: sizes.pipeline,
+        per_second_max: None,
+    };
+    if plan.has(Measurement::Pipeline) && searches {
+        // Kafka and Elasticsearch compile what they run for a minute or so.
+        say("pipeline: warming up");
+        pipeline::run(stack, accounts, token, burst, "warm-up").await?;
+    }
     for number in 0..plan.runs {
         if plan.has(Measurement::Alone) {
             let one = alone::run(stack, accounts, token, sizes.alone).await?;
@@ -140,11 +149,7 @@ async fn with_all_services(
         }
         if plan.has(Measurement::Pipeline) && searches {
             let reference = format!("pipeline-{number}");
-            let load = pipeline::Load {
-                orders: sizes.pipeline,
-                per_second_max: None,
-            };
-            let one = pipeline::run(stack, accounts, token, load, &reference).await?;
+            let one = pipeline::run(stack, accounts, token, burst, &reference).await?;
             say(&format!("pipeline: {}/s", figure(one.run.rate())));
             let half = pipeline::Load {
                 orders: sizes.pipeline / 2,
