@@ -182,8 +182,11 @@ impl Worker {
         self.held_until = None;
         while !self.stopping && self.batches.lanes_taken() < self.settings.lanes {
             let waiting = self.partitions.ready();
-            self.held_until = self.pace.held_until(waiting, now).filter(|_| waiting > 0);
-            if waiting == 0 || self.held_until.is_some() {
+            if waiting == 0 {
+                return;
+            }
+            self.held_until = self.pace.held_until(waiting, now);
+            if self.held_until.is_some() {
                 return;
             }
             let (works, busy) = self.partitions.take(self.settings.batch_records_max);

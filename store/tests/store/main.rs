@@ -6,6 +6,7 @@
 mod account_statements;
 mod accounts;
 mod audit;
+mod audit_tampering;
 mod confirm_and_cancel;
 mod conformance;
 mod connections;
