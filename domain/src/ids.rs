@@ -57,7 +57,8 @@ macro_rules! prefixed_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!($prefix, "{:032x}"), u128::from_be_bytes(self.0))
+                f.write_str($prefix)?;
+                Uuid::from_bytes(self.0).simple().fmt(f)
             }
         }
 
