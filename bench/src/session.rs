@@ -96,6 +96,10 @@ async fn measure(plan: &Plan, stack: &Stack, results: &mut Results) -> Result<()
             results.peaks.stop(stack, name).await?;
         }
     }
+    if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
+        // Without a position its first replication would be a snapshot.
+        bench_stack::start(stack, &[ServerName::CdcSync]).await?;
+    }
     for _ in 0..plan.runs {
         raw_and_drain(plan, stack, client.as_ref(), sizes, results).await?;
     }
