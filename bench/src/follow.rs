@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use cdc_sync::batch::Batch;
-use cdc_sync::document::Document;
 use cdc_sync::health::Health;
 use cdc_sync::index;
+use cdc_sync::rendered_document::RenderedDocument;
 use cdc_sync::search_client::SearchClient;
 use cdc_sync::search_writer::SearchWriter;
 use cdc_sync::settings::{DEFAULT_TOML, Settings};
@@ -190,7 +190,10 @@ async fn writer(
 }
 
 /// All documents of a server, in memory, in sets as large as the follower's.
-async fn documents(server: &Server, settings: &Settings) -> Result<Vec<Vec<Arc<Document>>>> {
+async fn documents(
+    server: &Server,
+    settings: &Settings,
+) -> Result<Vec<Vec<Arc<RenderedDocument>>>> {
     let mut batches = Vec::new();
     for shard in &server.shards {
         let mut chunks = Chunks::open(server, shard, &settings.follower, 0).await?;

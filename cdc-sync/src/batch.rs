@@ -1,13 +1,16 @@
 //! What is read between two writes: every change of an order in the order in which it was made, the
 //! newest of each for the index, and the transactions that are done once all of it is acknowledged.
 
-use crate::document::Document;
+use crate::rendered_document::RenderedDocument;
 use crate::stream_position::{Position, TransactionId};
 use domain::OrderId;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
+
+/// What a change takes besides its JSON, in bytes.
+const OVERHEAD: usize = 250;
 
 /// A change that cannot become a document, kept with its cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,8 +33,8 @@ pub struct DeadLetter {
 /// Changes and the transactions they complete.
 #[derive(Debug, Default)]
 pub struct Batch {
-    changes: Vec<Arc<Document>>,
-    newest: HashMap<OrderId, Arc<Document>>,
+    changes: Vec<Arc<RenderedDocument>>,
+    newest: HashMap<OrderId, Arc<RenderedDocument>>,
     dead_letters: Vec<DeadLetter>,
     transactions: Position,
     bytes: usize,
@@ -39,9 +42,9 @@ pub struct Batch {
 
 impl Batch {
     /// Adds a change. The index gets it unless a newer version of the order is here.
-    pub fn add(&mut self, document: Document) {
+    pub fn add(&mut self, document: RenderedDocument) {
         let document = Arc::new(document);
-        self.bytes += estimate(&document);
+        self.bytes += OVERHEAD + document.json.len();
         self.changes.push(Arc::clone(&document));
         match self.newest.get(&document.order_id) {
             Some(known) if known.version > document.version => {}
@@ -67,6 +70,11 @@ impl Batch {
         self.newest.is_empty() && self.dead_letters.is_empty() && self.transactions.is_empty()
     }
 
+    /// Whether it holds any document.
+    pub fn has_documents(&self) -> bool {
+        !self.newest.is_empty()
+    }
+
     /// Whether it has reached a limit.
     pub fn is_full(&self, documents_max: usize, bytes_max: usize) -> bool {
         let count = self.newest.len() + self.dead_letters.len();
@@ -74,21 +82,15 @@ impl Batch {
     }
 
     /// Every change, in the order in which they were made.
-    pub fn changes(&self) -> Vec<Arc<Document>> {
+    pub fn changes(&self) -> Vec<Arc<RenderedDocument>> {
         self.changes.clone()
     }
 
     /// The newest document of each order, the dead letters, and the transactions they complete.
-    pub fn into_parts(self) -> (Vec<Arc<Document>>, Vec<DeadLetter>, Position) {
+    pub fn into_parts(self) -> (Vec<Arc<RenderedDocument>>, Vec<DeadLetter>, Position) {
         let documents = self.newest.into_values().collect();
         (documents, self.dead_letters, self.transactions)
     }
-}
-
-/// The fixed fields and the action line, and the texts that vary.
-fn estimate(document: &Document) -> usize {
-    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
-    700 + text(&document.reference) + text(&document.description)
 }
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
     use crate::rows::OrderRow;
     use proptest::prelude::*;
 
-    fn version(id: u8, version: u64) -> Document {
+    fn version(id: u8, version: u64) -> RenderedDocument {
         let time = "2026-11-21T09:05:07.000042Z";
         let row = OrderRow {
             id: [id; 16],
@@ -119,7 +121,7 @@ mod tests {
             created_at: time.into(),
             updated_at: time.into(),
         };
-        document(row, "orders-0").unwrap()
+        document(row, "orders-0").unwrap().try_into().unwrap()
     }
 
     proptest! {
@@ -134,7 +136,7 @@ mod tests {
                 let known = newest.entry(OrderId::from_bytes([id; 16])).or_insert(v);
                 *known = v.max(*known);
             }
-            let made = |d: &Arc<Document>| (d.order_id.as_bytes()[0], d.version);
+            let made = |d: &Arc<RenderedDocument>| (d.order_id.as_bytes()[0], d.version);
             prop_assert_eq!(batch.changes().iter().map(made).collect::<Vec<_>>(), changes);
             let (documents, _, _) = batch.into_parts();
             let found: HashMap<_, _> = documents.iter().map(|d| (d.order_id, d.version)).collect();

@@ -1,7 +1,7 @@
 //! The bulk request and what its answer means, item by item: pure.
 
 use crate::batch::DeadLetter;
-use crate::document::Document;
+use crate::rendered_document::RenderedDocument;
 use crate::search_client::SearchError;
 use bytes::Bytes;
 use serde::Deserialize;
@@ -9,6 +9,9 @@ use std::borrow::Borrow;
 
 /// The answer is cut to what is read here.
 const ANSWER: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason";
+
+/// More than an action line takes.
+const ACTION_BYTES: usize = 120;
 
 /// The path of a bulk into an alias. A missing alias is an error, never a new index with guessed types.
 pub fn path(alias: &str) -> String {
@@ -21,21 +24,22 @@ pub fn index_path(index: &str) -> String {
 }
 
 /// The request that writes each document unless the index holds a newer version.
-pub fn encode(documents: &[impl Borrow<Document>]) -> Result<Bytes, serde_json::Error> {
+pub fn encode(documents: &[impl Borrow<RenderedDocument>]) -> Bytes {
     use std::io::Write;
-    let mut lines = Vec::with_capacity(documents.len() * 640);
+    let documents = documents.iter().map(Borrow::borrow);
+    let size = documents.clone().map(|d| ACTION_BYTES + d.json.len()).sum();
+    let mut lines = Vec::with_capacity(size);
     for document in documents {
-        let document = document.borrow();
         // Writing to a Vec cannot fail.
         let _ = writeln!(
             lines,
             r#"{{"index":{{"_id":"{}","version":{},"version_type":"external_gte"}}}}"#,
             document.order_id, document.version
         );
-        serde_json::to_writer(&mut lines, document)?;
+        lines.extend_from_slice(&document.json);
         lines.push(b'\n');
     }
-    Ok(lines.into())
+    lines.into()
 }
 
 /// The request that keeps dead letters. The same change again is the same letter.

@@ -81,9 +81,6 @@ pub enum Definite {
     /// Elasticsearch refuses for a reason that stays.
     #[error("Elasticsearch refuses: {0}")]
     Search(String),
-    /// An order cannot be told of.
-    #[error("an event cannot be made: {0}")]
-    Event(String),
     /// A defect of our own.
     #[error("the follower of this server failed: {0}")]
     Panicked(String),

@@ -8,19 +8,21 @@
 //! one; should one be refused all the same, it and all after it are sent again. Only a snapshot, which
 //! knows nothing but the newest version, may tell of a version before the stream brings an older one.
 
-use crate::document::Document;
-use crate::error::{Definite, FollowError};
 use crate::health::Health;
 use crate::order_event::headers_of;
+use crate::rendered_document::RenderedDocument;
 use crate::settings::{EventsSettings, FollowerSettings};
 use crate::trouble::{Sink, Trouble};
 use metrics::{counter, histogram};
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 use service::kafka::KafkaSettings;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// How long the producer's full queue is left to empty.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
@@ -28,7 +30,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// The producer that all streams share.
 pub struct EventProducer {
     /// Replaced when librdkafka gives up on it for good.
-    producer: RwLock<FutureProducer>,
+    producer: RwLock<Arc<ThreadedProducer<Deliveries>>>,
     kafka: KafkaSettings,
     settings: EventsSettings,
 }
@@ -43,9 +45,9 @@ impl EventProducer {
         })
     }
 
-    fn current(&self) -> FutureProducer {
+    fn current(&self) -> Arc<ThreadedProducer<Deliveries>> {
         let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
-        producer.clone()
+        Arc::clone(&producer)
     }
 
     /// A producer that has met a fatal error takes no more records; the next one is a fresh one.
@@ -72,7 +74,10 @@ impl EventProducer {
     }
 }
 
-fn open(kafka: &KafkaSettings, settings: &EventsSettings) -> Result<FutureProducer, KafkaError> {
+fn open(
+    kafka: &KafkaSettings,
+    settings: &EventsSettings,
+) -> Result<Arc<ThreadedProducer<Deliveries>>, KafkaError> {
     let mut config = kafka.client_config();
     config
         .set("client.id", "cdc-sync")
@@ -88,7 +93,39 @@ fn open(kafka: &KafkaSettings, settings: &EventsSettings) -> Result<FutureProduc
             settings.queue_kbytes_max.to_string(),
         )
         .set_log_level(RDKafkaLogLevel::Warning);
-    config.create()
+    config.create_with_context(Deliveries).map(Arc::new)
+}
+
+/// An event on its way. A set of them is done when the last of its tickets is gone.
+struct Ticket {
+    /// Its place in the set.
+    place: usize,
+    refusals: mpsc::UnboundedSender<Refused>,
+}
+
+/// What the producer does with its answers.
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        if let Err((error, _)) = result {
+            ticket.refuse(error);
+        }
+    }
+}
+
+impl Ticket {
+    fn refuse(&self, error: &KafkaError) {
+        // Nobody listens any more where the follower stops.
+        let _ = self.refusals.send(Refused {
+            first: self.place,
+            cause: error.to_string(),
+        });
+    }
 }
 
 /// Publishes on behalf of one stream.
@@ -112,12 +149,12 @@ struct Refused {
 
 impl EventPublisher {
     /// Publishes these changes in this order, however long that takes.
-    pub async fn publish(&self, changes: &[Arc<Document>]) -> Result<(), FollowError> {
+    pub async fn publish(&self, changes: &[Arc<RenderedDocument>]) {
         let mut trouble = Trouble::new(Sink::Events, &self.label, &self.settings, &self.health);
         let mut open = changes;
         while !open.is_empty() {
             let begun = Instant::now();
-            let refused = self.attempt(open, &mut trouble).await?;
+            let refused = self.attempt(open, &mut trouble).await;
             histogram!("follower_publish_seconds", "stream" => self.label.clone())
                 .record(begun.elapsed().as_secs_f64());
             let published = refused.as_ref().map_or(open.len(), |refused| refused.first);
@@ -129,15 +166,14 @@ impl EventPublisher {
                 None => trouble.over(),
             }
         }
-        Ok(())
     }
 
     /// Sends all of them and waits until each is acknowledged or refused.
     async fn attempt(
         &self,
-        changes: &[Arc<Document>],
+        changes: &[Arc<RenderedDocument>],
         trouble: &mut Trouble<'_>,
-    ) -> Result<Option<Refused>, FollowError> {
+    ) -> Option<Refused> {
         let patience = Duration::from_millis(self.producer.settings.socket_timeout_ms);
         let attempt = self.send(changes);
         tokio::pin!(attempt);
@@ -152,60 +188,51 @@ impl EventPublisher {
         }
     }
 
-    async fn send(&self, changes: &[Arc<Document>]) -> Result<Option<Refused>, FollowError> {
+    async fn send(&self, changes: &[Arc<RenderedDocument>]) -> Option<Refused> {
         let producer = self.producer.current();
-        let mut deliveries = Vec::with_capacity(changes.len());
-        let mut refused = None;
-        for document in changes {
-            match self.enqueue(&producer, document).await? {
-                Ok(delivery) => deliveries.push(delivery),
-                Err(error) => {
-                    refused = Some(error.to_string());
-                    break;
-                }
+        let (refusals, mut refused) = mpsc::unbounded_channel();
+        for (place, document) in changes.iter().enumerate() {
+            let refusals = refusals.clone();
+            let ticket = Box::new(Ticket { place, refusals });
+            if !self.enqueue(&producer, document, ticket).await {
+                break;
             }
         }
-        let enqueued = deliveries.len();
-        for (first, delivery) in deliveries.into_iter().enumerate() {
-            let cause = match delivery.await {
-                Ok(Ok(_)) => continue,
-                Ok(Err((error, _))) => error.to_string(),
-                Err(_) => "the producer was closed".to_owned(),
-            };
+        drop((refusals, producer));
+        let mut first: Option<Refused> = None;
+        while let Some(next) = refused.recv().await {
             self.producer.replace_if_dead();
-            return Ok(Some(Refused { first, cause }));
+            match &first {
+                Some(known) if known.first < next.first => {}
+                _ => first = Some(next),
+            }
         }
-        let Some(cause) = refused else {
-            return Ok(None);
-        };
-        self.producer.replace_if_dead();
-        Ok(Some(Refused {
-            first: enqueued,
-            cause,
-        }))
+        first
     }
 
-    /// Puts one event in the producer's queue, as soon as there is room.
+    /// Puts one event in the producer's queue, as soon as there is room; whether the producer took it.
     async fn enqueue(
         &self,
-        producer: &FutureProducer,
-        document: &Document,
-    ) -> Result<Result<DeliveryFuture, KafkaError>, FollowError> {
-        let value =
-            serde_json::to_vec(document).map_err(|error| Definite::Event(error.to_string()))?;
+        producer: &ThreadedProducer<Deliveries>,
+        document: &RenderedDocument,
+        ticket: Box<Ticket>,
+    ) -> bool {
         let key = document.order_id.to_string();
-        let mut record = FutureRecord::to(&self.producer.kafka.events_topic)
+        let mut record = BaseRecord::with_opaque_to(&self.producer.kafka.events_topic, ticket)
             .key(&key)
-            .payload(&value)
-            .headers(headers_of(document));
+            .payload(&*document.json)
+            .headers(headers_of(document, &key));
         loop {
-            match producer.send_result(record) {
-                Ok(delivery) => return Ok(Ok(delivery)),
+            match producer.send(record) {
+                Ok(()) => return true,
                 Err((error, same)) if is_full(&error) => {
                     record = same;
                     tokio::time::sleep(QUEUE_PAUSE).await;
                 }
-                Err((error, _)) => return Ok(Err(error)),
+                Err((error, refused)) => {
+                    refused.delivery_opaque.refuse(&error);
+                    return false;
+                }
             }
         }
     }

@@ -153,7 +153,7 @@ impl<'a> Keeper<'a> {
         }
         self.forget_snapshot().await?;
         // What was not all of the watermark is found all the same; the position has not waited for it.
-        self.refresher.refresh_after(applied.documents_at).await
+        self.refresher.refresh_seldom(applied.documents_at).await
     }
 
     /// How far a snapshot has come need not be known once there is a position.

@@ -44,6 +44,7 @@ pub mod preflight;
 pub mod process_identity;
 pub mod rebuild;
 pub mod refresher;
+pub mod rendered_document;
 pub mod repair;
 pub mod replication;
 pub mod row_format;

@@ -2,7 +2,8 @@
 //! an index is kept busy with while little happens.
 //!
 //! All streams ask at the same instants. Whoever asks while a refresh runs waits for it, and is
-//! served by it if it started late enough to cover what they wrote.
+//! served by it if it started late enough to cover what they wrote. Whoever catches up refreshes seldom: what
+//! keeps an index from being written is not worth a view of orders that are late anyway.
 
 use crate::search_client::{SearchClient, SearchError};
 use reqwest::Method;
@@ -10,14 +11,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::Mutex;
 
+/// Of the time of whoever catches up, refreshes take one part in so many.
+const SELDOM: u32 = 10;
+
 /// Refreshes the orders on behalf of every stream of this process.
 #[derive(Debug, Clone)]
 pub struct Refresher {
     client: SearchClient,
     began: Instant,
     interval: Duration,
-    /// When the last refresh that succeeded started; held while one runs.
-    started: Arc<Mutex<Option<Instant>>>,
+    /// The last refresh that succeeded; held while one runs.
+    last: Arc<Mutex<Option<Refresh>>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Refresh {
+    started: Instant,
+    took: Duration,
+}
+
+impl Refresh {
+    fn is_too_soon_to_repeat(&self, now: Instant) -> bool {
+        now.duration_since(self.started) < self.took * SELDOM
+    }
 }
 
 impl Refresher {
@@ -27,7 +43,7 @@ impl Refresher {
             client,
             began: Instant::now(),
             interval,
-            started: Arc::default(),
+            last: Arc::default(),
         }
     }
 
@@ -40,15 +56,26 @@ impl Refresher {
 
     /// Makes found what was acknowledged up to this instant.
     pub async fn refresh_after(&self, acknowledged: Instant) -> Result<(), SearchError> {
-        let mut last_started = self.started.lock().await;
-        if last_started.is_some_and(|started| started > acknowledged) {
+        let mut last = self.last.lock().await;
+        if last.is_some_and(|last| last.started > acknowledged) {
             return Ok(());
         }
-        let starts = Instant::now();
+        let started = Instant::now();
         let path = format!("/{}/_refresh", self.client.names().alias);
         self.client.json(Method::POST, &path, None).await?;
-        *last_started = Some(starts);
+        let took = started.elapsed();
+        *last = Some(Refresh { started, took });
         Ok(())
+    }
+
+    /// The same for whoever is behind, but not so soon after the last refresh that they would take more
+    /// than a tenth of the time.
+    pub async fn refresh_seldom(&self, acknowledged: Instant) -> Result<(), SearchError> {
+        let last = *self.last.lock().await;
+        if last.is_some_and(|last| last.is_too_soon_to_repeat(Instant::now())) {
+            return Ok(());
+        }
+        self.refresh_after(acknowledged).await
     }
 }
 
@@ -62,6 +89,18 @@ fn until_tick(elapsed: Duration, interval: Duration) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn refreshes_of_who_catches_up_take_a_tenth_of_the_time() {
+        let ms = Duration::from_millis;
+        let started = Instant::now();
+        let last = Refresh {
+            started,
+            took: ms(80),
+        };
+        assert!(last.is_too_soon_to_repeat(started + ms(799)));
+        assert!(!last.is_too_soon_to_repeat(started + ms(800)));
+    }
 
     #[test]
     fn ticks_are_multiples_of_the_interval() {

@@ -8,6 +8,7 @@
 use crate::bulk::{self, Outcome};
 use crate::document::Document;
 use crate::index::{beside_alias, optional_index_behind};
+use crate::rendered_document::RenderedDocument;
 use crate::search_client::{SearchClient, SearchError};
 use bytes::Bytes;
 use reqwest::Method;
@@ -27,7 +28,9 @@ pub async fn write(
     client: &SearchClient,
     documents: &[Document],
 ) -> Result<Vec<Outcome>, SearchError> {
-    let lines = bulk::encode(documents).map_err(|e| SearchError::Definite(e.to_string()))?;
+    let rendered = documents.iter().cloned().map(RenderedDocument::try_from);
+    let rendered: Result<Vec<_>, _> = rendered.collect();
+    let lines = bulk::encode(&rendered.map_err(|e| SearchError::Definite(e.to_string()))?);
     send(client, lines, documents.len()).await
 }
 

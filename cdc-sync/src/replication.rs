@@ -3,8 +3,8 @@
 //! The way of one change: the server sends the transaction it belongs to; [`Assembler`] checks each
 //! event and knows which rows are ours; a changed row becomes a document; documents gather in a
 //! [`Batch`], the newest version of each order only; a batch goes to the writer as soon as the
-//! writer is free and the batch is full or has waited its time. Reading goes on meanwhile, until the
-//! next batch is full too: that is all that is ever held in memory.
+//! writer asks for one and the batch is full or has waited its time. Reading goes on meanwhile, until the
+//! batch is full: it and the one that is being written are all that is ever held in memory.
 //!
 //! The rows of a transaction wait for its end ([`OpenTransaction`]), since only then they are facts.
 //!
@@ -20,9 +20,11 @@ use crate::dump::stream_error;
 use crate::error::{FollowError, Transient};
 use crate::health::Health;
 use crate::open_transaction::OpenTransaction;
+use crate::rendered_document::RenderedDocument;
 use crate::rows::OrderRow;
 use crate::search_writer::now;
 use crate::settings::FollowerSettings;
+use crate::sinks::Ask;
 use crate::source::Server;
 use crate::table::OrdersTable;
 use crate::transaction::{Assembler, Step};
@@ -72,13 +74,15 @@ impl<'a> Reader<'a> {
     pub async fn run(
         mut self,
         stream: &mut BinlogStream,
-        batches: mpsc::Sender<Batch>,
+        mut asks: mpsc::Receiver<Ask>,
         stop: &CancellationToken,
     ) -> Result<(), FollowError> {
-        let ended = self.read(stream, &batches, stop).await;
-        if !self.batch.is_empty() {
-            // The writer is gone only when it has failed, which is told there.
-            let _ = batches.send(self.batch).await;
+        let ended = self.read(stream, &mut asks, stop).await;
+        // The writer is gone only when it has failed, which is told there.
+        if !self.batch.is_empty()
+            && let Some(ask) = asks.recv().await
+        {
+            let _ = ask.send(self.batch);
         }
         ended
     }
@@ -86,7 +90,7 @@ impl<'a> Reader<'a> {
     async fn read(
         &mut self,
         stream: &mut BinlogStream,
-        batches: &mpsc::Sender<Batch>,
+        asks: &mut mpsc::Receiver<Ask>,
         stop: &CancellationToken,
     ) -> Result<(), FollowError> {
         loop {
@@ -99,10 +103,12 @@ impl<'a> Reader<'a> {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                permit = batches.reserve(), if is_due => match permit {
-                    Ok(permit) => permit.send(self.take_batch()),
-                    Err(_) => return Ok(()),
-                },
+                ask = asks.recv(), if is_due => {
+                    let Some(ask) = ask else { return Ok(()) };
+                    if ask.send(self.take_batch()).is_err() {
+                        return Ok(());
+                    }
+                }
                 () = wake_at(due), if due.is_some() => {}
                 event = tokio::time::timeout_at(silent_at, stream.next()), if !is_full => {
                     let event = self.received(event)?;
@@ -226,9 +232,13 @@ impl<'a> Reader<'a> {
 /// Adds a row as its document, or as a dead letter if it cannot be one.
 pub fn add_row(batch: &mut Batch, row: OrderRow, shard: &str) {
     let (id, version) = (row.id, row.version);
-    match document(row, shard) {
+    let rendered = document(row, shard).map_err(|error| error.to_string());
+    let rendered = rendered.and_then(|document| {
+        RenderedDocument::try_from(document).map_err(|error| error.to_string())
+    });
+    match rendered {
         Ok(document) => batch.add(document),
-        Err(error) => batch.add_dead_letter(dead_letter(id, version, shard, &error.to_string())),
+        Err(reason) => batch.add_dead_letter(dead_letter(id, version, shard, &reason)),
     }
 }
 

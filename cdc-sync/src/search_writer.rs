@@ -8,10 +8,10 @@
 use crate::batch::DeadLetter;
 use crate::bulk::{self, Outcome};
 use crate::bulk_size::BulkSize;
-use crate::document::Document;
 use crate::error::{Definite, FollowError};
 use crate::health::Health;
 use crate::index::{beside_alias, dead_letter_index};
+use crate::rendered_document::RenderedDocument;
 use crate::search_client::{SearchClient, SearchError};
 use crate::settings::FollowerSettings;
 use crate::stream_position::Position;
@@ -19,6 +19,7 @@ use crate::targets::Targets;
 use crate::trouble::{Sink, Trouble};
 use futures_util::future::try_join_all;
 use metrics::{counter, gauge, histogram};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -38,7 +39,7 @@ pub struct SearchWriter {
 /// What one attempt left to do.
 #[derive(Default)]
 struct Rest {
-    again: Vec<Arc<Document>>,
+    again: Vec<Arc<RenderedDocument>>,
     cause: String,
     rejected: Vec<DeadLetter>,
 }
@@ -70,7 +71,7 @@ impl SearchWriter {
     /// Writes all of it to the index in use and, while there is one, to the index beside.
     pub async fn write_everywhere(
         &self,
-        documents: Vec<Arc<Document>>,
+        documents: Vec<Arc<RenderedDocument>>,
         dead_letters: Vec<DeadLetter>,
     ) -> Result<(), FollowError> {
         let is_two = self.targets.writing().await;
@@ -88,7 +89,7 @@ impl SearchWriter {
 
     /// Writes to the index beside, until that is written off: it never holds up the one in use longer
     /// than it takes to write down that it is given up.
-    async fn write_beside(&self, documents: Vec<Arc<Document>>) {
+    async fn write_beside(&self, documents: Vec<Arc<RenderedDocument>>) {
         let written_off = self.targets.written_off();
         let beside = beside_alias(self.client.names());
         tokio::select! {
@@ -106,7 +107,7 @@ impl SearchWriter {
     pub async fn write(
         &self,
         alias: &str,
-        documents: Vec<Arc<Document>>,
+        documents: Vec<Arc<RenderedDocument>>,
         dead_letters: Vec<DeadLetter>,
     ) -> Result<(), FollowError> {
         let mut trouble = Trouble::new(Sink::Search, &self.label, &self.settings, &self.health);
@@ -128,7 +129,7 @@ impl SearchWriter {
     async fn write_lane(
         &self,
         alias: &str,
-        mut documents: Vec<Arc<Document>>,
+        mut documents: Vec<Arc<RenderedDocument>>,
     ) -> Result<(), FollowError> {
         let mut trouble = Trouble::new(Sink::Search, &self.label, &self.settings, &self.health);
         while !documents.is_empty() {
@@ -152,9 +153,9 @@ impl SearchWriter {
     async fn attempt(
         &self,
         alias: &str,
-        documents: Vec<Arc<Document>>,
+        documents: Vec<Arc<RenderedDocument>>,
     ) -> Result<Rest, FollowError> {
-        let body = bulk::encode(&documents).map_err(|e| Definite::Search(e.to_string()))?;
+        let body = bulk::encode(&documents);
         let started = Instant::now();
         let answer = self.client.bulk(&bulk::path(alias), body).await;
         histogram!("follower_bulk_seconds", "stream" => self.label.clone())
@@ -176,7 +177,7 @@ impl SearchWriter {
 
     fn sort(
         &self,
-        documents: Vec<Arc<Document>>,
+        documents: Vec<Arc<RenderedDocument>>,
         outcomes: Vec<Outcome>,
     ) -> Result<Rest, FollowError> {
         let mut rest = Rest::default();
@@ -229,18 +230,47 @@ impl SearchWriter {
     }
 }
 
-fn rejected(document: &Document, reason: String) -> DeadLetter {
+fn rejected(document: &RenderedDocument, reason: String) -> DeadLetter {
+    let shown: Option<Value> = serde_json::from_slice(&document.json).ok();
+    let shard = shown.as_ref().and_then(|shown| shown["shard"].as_str());
     DeadLetter {
         order_id: document.order_id,
-        shard: document.shard.clone(),
+        shard: shard.unwrap_or_default().to_owned(),
         version: document.version.to_string(),
         reason,
         failed_at: now(),
-        document: serde_json::to_value(document).ok(),
+        document: shown,
     }
 }
 
 /// This machine's time, RFC 3339, for records that only people read.
 pub fn now() -> String {
     chrono::Utc::now().to_rfc3339_opts(chrono::SecondsFormat::Micros, true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use domain::OrderId;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_rejected_is_kept_with_its_document_and_its_shard() {
+        let json = json!({ "shard": "orders-1", "amount": 2933 });
+        let document = RenderedDocument {
+            order_id: OrderId::from_bytes([0xab; 16]),
+            version: 2,
+            status: "paid",
+            tenant: "demo".into(),
+            merchant: "shop".into(),
+            updated_at: "2026-11-21T09:05:07.000042Z".into(),
+            json: json.to_string().into_bytes().into(),
+        };
+        let letter = rejected(&document, "status 400".to_owned());
+        assert_eq!(
+            (letter.shard.as_str(), letter.version.as_str()),
+            ("orders-1", "2")
+        );
+        assert_eq!(letter.document, Some(json));
+    }
 }

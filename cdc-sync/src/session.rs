@@ -253,7 +253,7 @@ impl Session<'_> {
         let timeout = Duration::from_millis(follower.answer_timeout_ms);
         let opening = open_stream(self.server, follower, &beginning.position);
         let mut stream = within(timeout, opening).await?;
-        let (sender, receiver) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(1);
         let label = &self.server.label;
         self.targets.has_applied(label, &beginning.position);
         let (applied_by, applied) = watch::channel(Applied::at(beginning.position));
@@ -262,10 +262,10 @@ impl Session<'_> {
         let (halt, done) = (self.stop.child_token(), CancellationToken::new());
         let read = async {
             let reader = Reader::new(self.server, follower, self.health);
-            reader.run(&mut stream, sender, &halt).await
+            reader.run(&mut stream, asked, &halt).await
         };
         let write = async {
-            let written = sinks.run(receiver, &applied_by).await;
+            let written = sinks.run(asks, &applied_by).await;
             halt.cancel();
             written
         };

@@ -1,5 +1,8 @@
 //! Takes batch after batch to where changes go, the index and the topic of events, side by side, and
 //! says what both have acknowledged.
+//!
+//! The next batch is asked for when the one before is acknowledged: until then it goes on folding where it
+//! is gathered, and there are never more than these two.
 
 use crate::batch::Batch;
 use crate::error::FollowError;
@@ -7,7 +10,10 @@ use crate::event_publisher::EventPublisher;
 use crate::search_writer::SearchWriter;
 use crate::stream_position::Position;
 use std::time::Instant;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// A request for the next batch, by who is free to take it.
+pub type Ask = oneshot::Sender<Batch>;
 
 /// What was acknowledged.
 #[derive(Debug, Clone)]
@@ -37,24 +43,22 @@ pub struct Sinks {
 }
 
 impl Sinks {
-    /// Takes batches until the sender is gone, and tells `applied` of each.
+    /// Asks for batches until nobody answers any more, and tells `applied` of each.
     pub async fn run(
         &self,
-        mut batches: mpsc::Receiver<Batch>,
+        asks: mpsc::Sender<Ask>,
         applied: &watch::Sender<Applied>,
     ) -> Result<(), FollowError> {
-        while let Some(batch) = batches.recv().await {
-            let changes = batch.changes();
-            let (documents, dead_letters, transactions) = batch.into_parts();
-            let has_documents = !documents.is_empty();
-            let publish = async {
-                match &self.publisher {
-                    Some(publisher) => publisher.publish(&changes).await,
-                    None => Ok(()),
-                }
+        loop {
+            let (ask, answer) = oneshot::channel();
+            if asks.send(ask).await.is_err() {
+                return Ok(());
+            }
+            let Ok(batch) = answer.await else {
+                return Ok(());
             };
-            let write = self.writer.write_everywhere(documents, dead_letters);
-            tokio::try_join!(write, publish)?;
+            let has_documents = batch.has_documents();
+            let transactions = self.take(batch).await?;
             applied.send_modify(|applied| {
                 applied.position.merge(&transactions);
                 if has_documents {
@@ -63,6 +67,21 @@ impl Sinks {
                 self.writer.has_applied(&applied.position);
             });
         }
-        Ok(())
+    }
+
+    /// Takes one batch to where changes go; once all of it is acknowledged, answers the transactions that
+    /// it completes.
+    pub async fn take(&self, batch: Batch) -> Result<Position, FollowError> {
+        let changes = batch.changes();
+        let (documents, dead_letters, transactions) = batch.into_parts();
+        let publish = async {
+            if let Some(publisher) = &self.publisher {
+                publisher.publish(&changes).await;
+            }
+            Ok(())
+        };
+        let write = self.writer.write_everywhere(documents, dead_letters);
+        tokio::try_join!(write, publish)?;
+        Ok(transactions)
     }
 }

@@ -2,7 +2,7 @@
 
 use super::WRITTEN_DOWN_EVERY;
 use super::checkpoint::{self, Checkpoint};
-use super::chunks::{Chunk, Chunks};
+use super::chunks::Chunks;
 use super::progress::{Meter, Progress};
 use crate::error::{FollowError, Transient};
 use crate::examine::{Watermark, judge, snapshot_watermark};
@@ -11,12 +11,11 @@ use crate::preflight::PositionState;
 use crate::search_client::SearchError;
 use crate::session::{Session, within};
 use crate::shared_document::Ground;
-use crate::sinks::{Applied, Sinks};
+use crate::sinks::Sinks;
 use crate::source::Shard;
 use metrics::gauge;
 use mysql_async::Conn;
 use std::time::{Duration, Instant};
-use tokio::sync::{mpsc, watch};
 
 const TOLD_EVERY: Duration = Duration::from_secs(10);
 
@@ -182,7 +181,7 @@ impl<'a> First<'a> {
         while let Some(chunk) = next {
             let (last, seen, rows) = (chunk.last, chunk.seen, chunk.rows);
             // The next rows are read while these are written.
-            next = tokio::try_join!(written(&self.sinks, chunk), chunks.next())?.1;
+            next = tokio::try_join!(self.sinks.take(chunk.batch), chunks.next())?.1;
             self.checkpoint.progress.goes_on(&name, last, seen, rows);
             self.now_and_then().await?;
         }
@@ -230,14 +229,4 @@ impl<'a> First<'a> {
         let text = format!("taking a snapshot: {}: {progress}", self.why);
         self.session.health.stream(label, Err(text));
     }
-}
-
-/// Takes a chunk to where changes go, and waits until it is acknowledged.
-async fn written(sinks: &Sinks, chunk: Chunk) -> Result<(), FollowError> {
-    let (sender, receiver) = mpsc::channel(1);
-    let (applied, _) = watch::channel(Applied::at(Default::default()));
-    // There is room for one, and the receiver is here.
-    let _ = sender.try_send(chunk.batch);
-    drop(sender);
-    sinks.run(receiver, &applied).await
 }

@@ -127,6 +127,38 @@ async fn a_silent_connection_is_given_up_and_opened_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_comes_while_a_batch_is_written_is_folded_until_the_next_is_asked_for() {
+    World::run(async |world| {
+        let target = variable("HOLDFAST_SEARCH_URL");
+        let target = target.trim_start_matches("http://").trim_end_matches('/');
+        let proxy = Proxy::before(target, Door::Open).await;
+        let mut settings = world.settings.clone();
+        settings.search.url = format!("http://{}", proxy.address);
+        let linger = Duration::from_millis(settings.follower.bulk_linger_ms);
+        let follower = Following::start(settings).await;
+        follower.ready().await;
+        world.agree().await;
+        let shard = &world.shards[0];
+        proxy.set(Door::Shut);
+        let first = shard.accept(1).await[0];
+        follower.complains("search").await;
+        let id = shard.accept(1).await[0];
+        tokio::time::sleep(3 * linger).await;
+        shard.pay(&[id]).await;
+        tokio::time::sleep(3 * linger).await;
+        proxy.set(Door::Open);
+        world.agree().await;
+        let (before, after) = (
+            world.search.seq_no(&first).await,
+            world.search.seq_no(&id).await,
+        );
+        assert_eq!(after, before + 1, "both versions of the order were written");
+        follower.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn without_elasticsearch_the_follower_waits_and_then_catches_up() {
     World::run(async |world| {
         let target = variable("HOLDFAST_SEARCH_URL");
