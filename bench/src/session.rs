@@ -99,6 +99,7 @@ async fn measure(plan: &Plan, stack: &Stack, results: &mut Results) -> Result<()
     if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
         // Without a position its first replication would be a snapshot.
         bench_stack::start(stack, &[ServerName::CdcSync]).await?;
+        results.peaks.stop(stack, ServerName::CdcSync).await?;
     }
     for _ in 0..plan.runs {
         raw_and_drain(plan, stack, client.as_ref(), sizes, results).await?;

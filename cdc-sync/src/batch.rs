@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What a change takes besides its JSON, in bytes.
-const OVERHEAD: usize = 250;
+const OVERHEAD_BYTES: usize = 250;
 
 /// A change that cannot become a document, kept with its cause.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -44,7 +44,7 @@ impl Batch {
     /// Adds a change. The index gets it unless a newer version of the order is here.
     pub fn add(&mut self, document: RenderedDocument) {
         let document = Arc::new(document);
-        self.bytes += OVERHEAD + document.json.len();
+        self.bytes += OVERHEAD_BYTES + document.json.len();
         self.changes.push(Arc::clone(&document));
         match self.newest.get(&document.order_id) {
             Some(known) if known.version > document.version => {}

@@ -18,7 +18,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
+use rdkafka::util::Timeout;
 use service::kafka::KafkaSettings;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -52,10 +53,14 @@ impl EventProducer {
 
     /// A producer that has met a fatal error takes no more records; the next one is a fresh one.
     fn replace_if_dead(&self) {
+        if self.current().client().fatal_error().is_none() {
+            return;
+        }
         let mut producer = self
             .producer
             .write()
             .unwrap_or_else(PoisonError::into_inner);
+        // Another stream may have been quicker.
         let Some((_, cause)) = producer.client().fatal_error() else {
             return;
         };
@@ -65,13 +70,23 @@ impl EventProducer {
                     cause,
                     "The producer of events met a fatal error and is replaced."
                 );
-                *producer = fresh;
+                retire(std::mem::replace(&mut *producer, fresh));
             }
             Err(error) => {
                 tracing::error!(cause, %error, "The producer of events cannot be replaced.")
             }
         }
     }
+}
+
+/// Gives back every event that a dead producer still has, however long it takes to let go of them: on a
+/// thread of its own, since all of this blocks.
+fn retire(dead: Arc<ThreadedProducer<Deliveries>>) {
+    std::thread::spawn(move || {
+        dead.purge(PurgeConfig::default().queue().inflight());
+        // Fails only where there is an end to the time; a dead producer gets nothing new.
+        let _ = dead.flush(Timeout::Never);
+    });
 }
 
 fn open(
@@ -83,6 +98,8 @@ fn open(
         .set("client.id", "cdc-sync")
         .set("enable.idempotence", "true")
         .set("acks", "all")
+        // A refusal with later ones behind it is fatal, so that none of those comes to stand before it.
+        .set("enable.gapless.guarantee", "true")
         .set("partitioner", "murmur2_random")
         // None is ever given up, or a later version could come to stand before it.
         .set("message.timeout.ms", "0")
@@ -100,7 +117,36 @@ fn open(
 struct Ticket {
     /// Its place in the set.
     place: usize,
-    refusals: mpsc::UnboundedSender<Refused>,
+    refusals: mpsc::UnboundedSender<Refusal>,
+    /// What became of it.
+    outcome: Result<(), String>,
+}
+
+/// An event that was not acknowledged.
+struct Refusal {
+    /// Its place in the set.
+    place: usize,
+    cause: String,
+}
+
+impl Ticket {
+    fn new(place: usize, refusals: mpsc::UnboundedSender<Refusal>) -> Box<Self> {
+        Box::new(Self {
+            place,
+            refusals,
+            outcome: Err("the producer has let it go".to_owned()),
+        })
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let (place, outcome) = (self.place, std::mem::replace(&mut self.outcome, Ok(())));
+        if let Err(cause) = outcome {
+            // Nobody listens any more where the follower stops.
+            let _ = self.refusals.send(Refusal { place, cause });
+        }
+    }
 }
 
 /// What the producer does with its answers.
@@ -111,20 +157,11 @@ impl ClientContext for Deliveries {}
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<Ticket>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        if let Err((error, _)) = result {
-            ticket.refuse(error);
-        }
-    }
-}
-
-impl Ticket {
-    fn refuse(&self, error: &KafkaError) {
-        // Nobody listens any more where the follower stops.
-        let _ = self.refusals.send(Refused {
-            first: self.place,
-            cause: error.to_string(),
-        });
+    fn delivery(&self, result: &DeliveryResult<'_>, mut ticket: Box<Ticket>) {
+        ticket.outcome = match result {
+            Ok(_) => Ok(()),
+            Err((error, _)) => Err(error.to_string()),
+        };
     }
 }
 
@@ -140,13 +177,6 @@ pub struct EventPublisher {
     pub label: String,
 }
 
-/// Events that were not acknowledged.
-struct Refused {
-    /// The place of the first one.
-    first: usize,
-    cause: String,
-}
-
 impl EventPublisher {
     /// Publishes these changes in this order, however long that takes.
     pub async fn publish(&self, changes: &[Arc<RenderedDocument>]) {
@@ -154,57 +184,62 @@ impl EventPublisher {
         let mut open = changes;
         while !open.is_empty() {
             let begun = Instant::now();
-            let refused = self.attempt(open, &mut trouble).await;
+            let refusal = self.attempt(open, &mut trouble).await;
             histogram!("follower_publish_seconds", "stream" => self.label.clone())
                 .record(begun.elapsed().as_secs_f64());
-            let published = refused.as_ref().map_or(open.len(), |refused| refused.first);
+            let published = refusal.as_ref().map_or(open.len(), |refusal| refusal.place);
             counter!("follower_order_events_total", "stream" => self.label.clone())
                 .increment(published as u64);
             open = open.get(published..).unwrap_or_default();
-            match refused {
-                Some(Refused { cause, .. }) => trouble.wait(&cause).await,
+            match refusal {
+                Some(Refusal { cause, .. }) => trouble.wait(&cause).await,
                 None => trouble.over(),
             }
         }
     }
 
-    /// Sends all of them and waits until each is acknowledged or refused.
+    /// Sends all of them and waits until each is acknowledged or refused; answers the first one refused.
     async fn attempt(
         &self,
         changes: &[Arc<RenderedDocument>],
         trouble: &mut Trouble<'_>,
-    ) -> Option<Refused> {
+    ) -> Option<Refusal> {
         let patience = Duration::from_millis(self.producer.settings.socket_timeout_ms);
         let attempt = self.send(changes);
         tokio::pin!(attempt);
         loop {
             tokio::select! {
-                refused = &mut attempt => return refused,
+                refusal = &mut attempt => return refusal,
                 () = tokio::time::sleep(patience) => {
                     let ms = patience.as_millis();
                     trouble.tell(&format!("Kafka has not acknowledged events for {ms} ms"));
+                    // What died with these in its hands gives them back.
+                    self.producer.replace_if_dead();
                 }
             }
         }
     }
 
-    async fn send(&self, changes: &[Arc<RenderedDocument>]) -> Option<Refused> {
+    async fn send(&self, changes: &[Arc<RenderedDocument>]) -> Option<Refusal> {
         let producer = self.producer.current();
         let (refusals, mut refused) = mpsc::unbounded_channel();
         for (place, document) in changes.iter().enumerate() {
-            let refusals = refusals.clone();
-            let ticket = Box::new(Ticket { place, refusals });
+            let ticket = Ticket::new(place, refusals.clone());
             if !self.enqueue(&producer, document, ticket).await {
                 break;
             }
         }
+        // From here on only tickets hold a sender; and whoever replaces the producer is to drop it, not we.
         drop((refusals, producer));
-        let mut first: Option<Refused> = None;
+        let mut first: Option<Refusal> = None;
         while let Some(next) = refused.recv().await {
-            self.producer.replace_if_dead();
             match &first {
-                Some(known) if known.first < next.first => {}
-                _ => first = Some(next),
+                Some(known) if known.place < next.place => {}
+                Some(_) => first = Some(next),
+                None => {
+                    first = Some(next);
+                    self.producer.replace_if_dead();
+                }
             }
         }
         first
@@ -229,8 +264,8 @@ impl EventPublisher {
                     record = same;
                     tokio::time::sleep(QUEUE_PAUSE).await;
                 }
-                Err((error, refused)) => {
-                    refused.delivery_opaque.refuse(&error);
+                Err((error, mut refused)) => {
+                    refused.delivery_opaque.outcome = Err(error.to_string());
                     return false;
                 }
             }

@@ -20,17 +20,25 @@ pub struct Refresher {
     client: SearchClient,
     began: Instant,
     interval: Duration,
-    /// The last refresh that succeeded; held while one runs.
-    last: Arc<Mutex<Option<Refresh>>>,
+    /// What is known of the last one; held while one runs.
+    last: Arc<Mutex<Last>>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Refresh {
+#[derive(Debug, Default)]
+struct Last {
+    /// When the last refresh that succeeded started.
+    succeeded: Option<Instant>,
+    attempt: Option<Attempt>,
+}
+
+/// A refresh, whatever became of it.
+#[derive(Debug)]
+struct Attempt {
     started: Instant,
     took: Duration,
 }
 
-impl Refresh {
+impl Attempt {
     fn is_too_soon_to_repeat(&self, now: Instant) -> bool {
         now.duration_since(self.started) < self.took * SELDOM
     }
@@ -57,24 +65,33 @@ impl Refresher {
     /// Makes found what was acknowledged up to this instant.
     pub async fn refresh_after(&self, acknowledged: Instant) -> Result<(), SearchError> {
         let mut last = self.last.lock().await;
-        if last.is_some_and(|last| last.started > acknowledged) {
+        if last.succeeded.is_some_and(|started| started > acknowledged) {
             return Ok(());
         }
         let started = Instant::now();
         let path = format!("/{}/_refresh", self.client.names().alias);
-        self.client.json(Method::POST, &path, None).await?;
+        let answer = self.client.json(Method::POST, &path, None).await;
         let took = started.elapsed();
-        *last = Some(Refresh { started, took });
+        last.attempt = Some(Attempt { started, took });
+        answer?;
+        last.succeeded = Some(started);
         Ok(())
     }
 
-    /// The same for whoever is behind, but not so soon after the last refresh that they would take more
-    /// than a tenth of the time.
+    /// The same for whoever is behind, but not so soon after the last refresh that refreshes would take
+    /// more than a tenth of the time. What is passed over here is found after the next one, or after the
+    /// index's own interval.
     pub async fn refresh_seldom(&self, acknowledged: Instant) -> Result<(), SearchError> {
-        let last = *self.last.lock().await;
-        if last.is_some_and(|last| last.is_too_soon_to_repeat(Instant::now())) {
+        let last = self.last.lock().await;
+        let now = Instant::now();
+        if last
+            .attempt
+            .as_ref()
+            .is_some_and(|last| last.is_too_soon_to_repeat(now))
+        {
             return Ok(());
         }
+        drop(last);
         self.refresh_after(acknowledged).await
     }
 }
@@ -94,7 +111,7 @@ mod tests {
     fn refreshes_of_who_catches_up_take_a_tenth_of_the_time() {
         let ms = Duration::from_millis;
         let started = Instant::now();
-        let last = Refresh {
+        let last = Attempt {
             started,
             took: ms(80),
         };

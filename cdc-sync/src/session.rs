@@ -236,6 +236,9 @@ impl Session<'_> {
         saved: SavedPosition,
         why: &'static str,
     ) -> Result<Option<Beginning>, FollowError> {
+        // What was written before may be in another index, or of another server: nobody is to count on it.
+        self.targets
+            .has_applied(&self.server.label, &Position::default());
         let watermark = tokio::select! {
             taken = first::take(self, conn, &saved, why) => taken?,
             () = self.stop.cancelled() => return Ok(None),

@@ -1,8 +1,8 @@
 //! Takes batch after batch to where changes go, the index and the topic of events, side by side, and
 //! says what both have acknowledged.
 //!
-//! The next batch is asked for when the one before is acknowledged: until then it goes on folding where it
-//! is gathered, and there are never more than these two.
+//! The next batch is asked for when the one before is acknowledged: until then the reader goes on
+//! folding into it, and there are never more than these two.
 
 use crate::batch::Batch;
 use crate::error::FollowError;

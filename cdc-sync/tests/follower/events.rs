@@ -220,3 +220,28 @@ async fn a_topic_that_is_made_late_gets_everything() {
     })
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_kafka_refuses_is_told_of_later_and_before_what_comes_after_it() {
+    with_events(async |world, name| {
+        let follower = world.follow().await;
+        follower.ready().await;
+        // One event fits, not the many of a transaction.
+        topic::take_at_most(name, 3000).await;
+        let ids = world.shards[0].accept(60).await;
+        follower.complains("Message production error").await;
+        for few in ids.chunks(2) {
+            world.shards[0].pay(few).await;
+        }
+        let others = world.shards[1].accept(1).await;
+        // Many producers die of this, one after the other.
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        topic::take_at_most(name, 1 << 20).await;
+        events(name, 2 * ids.len() + others.len()).await;
+        world.agree().await;
+        assert_all_told(world, name).await;
+        follower.ready().await;
+        follower.stop().await;
+    })
+    .await;
+}

@@ -57,6 +57,22 @@ async fn those_who_wrote_while_a_refresh_ran_share_the_next() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_is_behind_does_not_refresh_again_at_once() {
+    with_index(async |world| {
+        let refresher = refresher(&world.search);
+        let before = world.search.refreshes().await;
+        for _ in 0..100 {
+            refresher.refresh_seldom(Instant::now()).await.unwrap();
+        }
+        let refreshes = world.search.refreshes().await - before;
+        assert!((1..50).contains(&refreshes), "{refreshes} refreshes");
+        refresher.refresh_after(Instant::now()).await.unwrap();
+        assert_eq!(world.search.refreshes().await, before + refreshes + 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_that_failed_serves_nobody() {
     with_index(async |world| {
         let target = variable("HOLDFAST_SEARCH_URL");

@@ -2,7 +2,9 @@
 
 use crate::world::{World, eventually, variable};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
@@ -63,6 +65,17 @@ pub async fn make(name: &str) {
         asked.map_err(|error| error.to_string())
     })
     .await;
+}
+
+/// Has Kafka refuse whatever is larger than this.
+pub async fn take_at_most(name: &str, bytes: usize) {
+    let bytes = bytes.to_string();
+    let config = AlterConfig::new(ResourceSpecifier::Topic(name)).set("max.message.bytes", &bytes);
+    let altered = admin()
+        .alter_configs(&[config], &AdminOptions::new())
+        .await
+        .unwrap();
+    assert!(altered.iter().all(Result::is_ok), "{altered:?}");
 }
 
 fn reader() -> BaseConsumer {
