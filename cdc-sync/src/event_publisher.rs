@@ -4,166 +4,25 @@
 //! The changes come from the rows' own binlog, and the position is saved only after the
 //! acknowledgement, so no event can be forgotten; after a crash the events after the saved position
 //! come again, with the same ids. Of one order each version comes first after the one before it:
-//! the producer is idempotent and its records have no time-out, so none is given up in front of a later
-//! one; should one be refused all the same, it and all after it are sent again. Only a snapshot, which
+//! the producer gives up none in front of a later one ([`crate::event_producer`]); should one be refused all the
+//! same, it and all after it are sent again. Only a snapshot, which
 //! knows nothing but the newest version, may tell of a version before the stream brings an older one.
 
+use crate::event_producer::{Deliveries, EventProducer, Refusal, Ticket};
 use crate::health::Health;
 use crate::order_event::headers_of;
 use crate::rendered_document::RenderedDocument;
-use crate::settings::{EventsSettings, FollowerSettings};
+use crate::settings::FollowerSettings;
 use crate::trouble::{Sink, Trouble};
 use metrics::{counter, histogram};
-use rdkafka::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{BaseRecord, Producer, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::util::Timeout;
-use service::kafka::KafkaSettings;
-use std::sync::{Arc, PoisonError, RwLock};
+use rdkafka::producer::{BaseRecord, ThreadedProducer};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 
 /// How long the producer's full queue is left to empty.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
-
-/// The producer that all streams share.
-pub struct EventProducer {
-    /// Replaced when librdkafka gives up on it for good.
-    producer: RwLock<Arc<ThreadedProducer<Deliveries>>>,
-    kafka: KafkaSettings,
-    settings: EventsSettings,
-}
-
-impl EventProducer {
-    /// Does not wait for Kafka.
-    pub fn new(kafka: &KafkaSettings, settings: &EventsSettings) -> Result<Self, KafkaError> {
-        Ok(Self {
-            producer: RwLock::new(open(kafka, settings)?),
-            kafka: kafka.clone(),
-            settings: settings.clone(),
-        })
-    }
-
-    fn current(&self) -> Arc<ThreadedProducer<Deliveries>> {
-        let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(&producer)
-    }
-
-    /// A producer that has met a fatal error takes no more records; the next one is a fresh one.
-    fn replace_if_dead(&self) {
-        if self.current().client().fatal_error().is_none() {
-            return;
-        }
-        let mut producer = self
-            .producer
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
-        // Another stream may have been quicker.
-        let Some((_, cause)) = producer.client().fatal_error() else {
-            return;
-        };
-        match open(&self.kafka, &self.settings) {
-            Ok(fresh) => {
-                tracing::error!(
-                    cause,
-                    "The producer of events met a fatal error and is replaced."
-                );
-                retire(std::mem::replace(&mut *producer, fresh));
-            }
-            Err(error) => {
-                tracing::error!(cause, %error, "The producer of events cannot be replaced.")
-            }
-        }
-    }
-}
-
-/// Gives back every event that a dead producer still has, however long it takes to let go of them: on a
-/// thread of its own, since all of this blocks.
-fn retire(dead: Arc<ThreadedProducer<Deliveries>>) {
-    std::thread::spawn(move || {
-        dead.purge(PurgeConfig::default().queue().inflight());
-        // Fails only where there is an end to the time; a dead producer gets nothing new.
-        let _ = dead.flush(Timeout::Never);
-    });
-}
-
-fn open(
-    kafka: &KafkaSettings,
-    settings: &EventsSettings,
-) -> Result<Arc<ThreadedProducer<Deliveries>>, KafkaError> {
-    let mut config = kafka.client_config();
-    config
-        .set("client.id", "cdc-sync")
-        .set("enable.idempotence", "true")
-        .set("acks", "all")
-        // A refusal with later ones behind it is fatal, so that none of those comes to stand before it.
-        .set("enable.gapless.guarantee", "true")
-        .set("partitioner", "murmur2_random")
-        // None is ever given up, or a later version could come to stand before it.
-        .set("message.timeout.ms", "0")
-        .set("socket.timeout.ms", settings.socket_timeout_ms.to_string())
-        .set("linger.ms", settings.linger_ms.to_string())
-        .set(
-            "queue.buffering.max.kbytes",
-            settings.queue_kbytes_max.to_string(),
-        )
-        .set_log_level(RDKafkaLogLevel::Warning);
-    config.create_with_context(Deliveries).map(Arc::new)
-}
-
-/// An event on its way. A set of them is done when the last of its tickets is gone.
-struct Ticket {
-    /// Its place in the set.
-    place: usize,
-    refusals: mpsc::UnboundedSender<Refusal>,
-    /// What became of it.
-    outcome: Result<(), String>,
-}
-
-/// An event that was not acknowledged.
-struct Refusal {
-    /// Its place in the set.
-    place: usize,
-    cause: String,
-}
-
-impl Ticket {
-    fn new(place: usize, refusals: mpsc::UnboundedSender<Refusal>) -> Box<Self> {
-        Box::new(Self {
-            place,
-            refusals,
-            outcome: Err("the producer has let it go".to_owned()),
-        })
-    }
-}
-
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let (place, outcome) = (self.place, std::mem::replace(&mut self.outcome, Ok(())));
-        if let Err(cause) = outcome {
-            // Nobody listens any more where the follower stops.
-            let _ = self.refusals.send(Refusal { place, cause });
-        }
-    }
-}
-
-/// What the producer does with its answers.
-struct Deliveries;
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<Ticket>;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, mut ticket: Box<Ticket>) {
-        ticket.outcome = match result {
-            Ok(_) => Ok(()),
-            Err((error, _)) => Err(error.to_string()),
-        };
-    }
-}
 
 /// Publishes on behalf of one stream.
 pub struct EventPublisher {
@@ -204,7 +63,7 @@ impl EventPublisher {
         changes: &[Arc<RenderedDocument>],
         trouble: &mut Trouble<'_>,
     ) -> Option<Refusal> {
-        let patience = Duration::from_millis(self.producer.settings.socket_timeout_ms);
+        let patience = self.producer.patience();
         let attempt = self.send(changes);
         tokio::pin!(attempt);
         loop {
@@ -253,7 +112,7 @@ impl EventPublisher {
         ticket: Box<Ticket>,
     ) -> bool {
         let key = document.order_id.to_string();
-        let mut record = BaseRecord::with_opaque_to(&self.producer.kafka.events_topic, ticket)
+        let mut record = BaseRecord::with_opaque_to(self.producer.topic(), ticket)
             .key(&key)
             .payload(&*document.json)
             .headers(headers_of(document, &key));

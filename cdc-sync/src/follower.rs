@@ -2,7 +2,7 @@
 //! several followers of one index the one with the lease does so; the others stand by.
 
 use crate::error::{Definite, Transient};
-use crate::event_publisher::EventProducer;
+use crate::event_producer::EventProducer;
 use crate::health::Health;
 use crate::index::ensure_indices;
 use crate::lag::Lag;

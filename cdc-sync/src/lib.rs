@@ -24,6 +24,7 @@ pub mod dead_letters;
 pub mod document;
 pub mod dump;
 pub mod error;
+pub mod event_producer;
 pub mod event_publisher;
 pub mod examine;
 pub mod flavour;

@@ -3,7 +3,8 @@
 
 use crate::dump::open_stream;
 use crate::error::{Definite, FollowError, Transient};
-use crate::event_publisher::{EventProducer, EventPublisher};
+use crate::event_producer::EventProducer;
+use crate::event_publisher::EventPublisher;
 use crate::examine::{Watermark, examine, judge};
 use crate::freshness::Keeper;
 use crate::hazard::Hazard;
