@@ -186,6 +186,22 @@ mod tests {
         assert_eq!(two(0..512, 512..1025), Err(SlotMapError::Range(512..1025)));
     }
 
+    #[test]
+    fn a_map_tells_its_epoch() {
+        assert_eq!(SlotMap::even(7, 2).unwrap().epoch(), 7);
+    }
+
+    #[test]
+    fn an_id_is_on_the_shard_that_has_its_slot() {
+        let id = 0x0011_2233_4455_6677_8899_aabb_ccdd_eeff_u128.to_be_bytes();
+        let cut_at = |slot: u16| {
+            let ranges = [0..slot, slot..SLOTS].map(|range| vec![range]);
+            SlotMap::from_ranges(1, &ranges).unwrap()
+        };
+        assert_eq!(cut_at(slot_of(&id)).shard_of(&id), 1);
+        assert_eq!(cut_at(slot_of(&id) + 1).shard_of(&id), 0);
+    }
+
     proptest! {
         #[test]
         fn an_even_map_puts_every_id_on_one_of_its_shards(shards in 1_usize..9, id: [u8; 16]) {

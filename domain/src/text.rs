@@ -89,4 +89,13 @@ mod tests {
         assert!(check_scope_name("shop-1_x.y").is_ok());
         assert!(check_scope_name("a/b").is_err());
     }
+
+    #[test]
+    fn keys_and_names_have_a_greatest_length() {
+        let key = |chars: usize| check_idempotency_key(&"k".repeat(chars));
+        let name = |chars: usize| check_scope_name(&"n".repeat(chars));
+        assert_eq!((key(255), name(64)), (Ok(()), Ok(())));
+        assert_eq!(key(256), Err(TextError::TooLong { max: 255 }));
+        assert_eq!(name(65), Err(TextError::TooLong { max: 64 }));
+    }
 }

@@ -4,12 +4,18 @@
 
 mod support;
 
+use futures_util::future::join_all;
 use saga::conformance::Effect;
-use saga::{Answer, CoordinatorSettings, LoggedRecord, Outcome, ShardId};
+use saga::{
+    Answer, Branch, Coordinator, CoordinatorSettings, Fenced, FinishOutcome, LogTable,
+    LoggedRecord, Outcome, Participant, Pass, Shard, ShardId, Shards, SqlFault, TryOutcome,
+};
+use sqlx::mysql::{MySqlConnection, MySqlPoolOptions};
 use sqlx::{AssertSqlSafe, Executor};
-use std::time::Duration;
-use support::harness::{TestCoordinator, TestHarness, coordinator_on};
-use support::journal::{POISON, Purchase};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+use support::harness::{TestCoordinator, TestHarness, coordinator_on, log_table};
+use support::journal::{Journal, POISON, Purchase, Quantity};
 use support::outcomes::{CONFIRMED, assert_settled, is_waiting, sweep_all};
 use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
 
@@ -193,23 +199,160 @@ async fn connections_cut_under_load_lose_and_double_nothing() {
     harness.databases.drop_all().await;
 }
 
-async fn cut_connections(databases: &Databases) {
-    let all = LOG_SHARDS.iter().chain(&BRANCH_SHARDS);
-    for shard in all {
-        let admin = databases.admin_of(*shard);
-        let ids: Result<Vec<(i64,)>, sqlx::Error> = sqlx::query_as(
-            "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
-        )
-        .bind(databases.name_of(*shard))
-        .fetch_all(admin)
-        .await;
-        // It fails while somebody's statement text is not UTF-8; then nobody is cut this time.
-        let ids = ids.unwrap_or_default();
-        for (id,) in ids.into_iter().take(1) {
-            // Gone already is as good.
-            let _gone = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
-        }
+/// As a server leaves them that was restarted.
+#[tokio::test]
+async fn connections_that_ended_while_idle_cost_no_retry() {
+    let harness = TestHarness::new(Databases::create().await);
+    let shard = BRANCH_SHARDS[0];
+    let pool = &harness.databases.shards.get(shard).pool;
+    let size = pool.options().get_max_connections();
+    drop(join_all((0..size).map(|_| pool.acquire())).await);
+    while pool.num_idle() < size as usize {
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
+    while cut(&harness.databases, shard, usize::MAX).await > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let never_again = CoordinatorSettings {
+        quick_retries_max: 0,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(harness.databases.shards.clone(), never_again);
+    let answers = coordinator.run(vec![Purchase::from_one(shard, 1)]).await;
+    assert_eq!(answers, [CONFIRMED]);
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_server_that_ends_each_connection_is_given_up_before_the_time_is_up() {
+    let harness = TestHarness::new(Databases::create().await);
+    let shard = BRANCH_SHARDS[0];
+    let of_all = harness.databases.shards.iter();
+    let mut shards: Vec<Shard> = of_all.map(|(_, shard)| shard.clone()).collect();
+    let ending = &mut shards[usize::from(shard.0)].pool;
+    *ending = MySqlPoolOptions::new()
+        .max_connections(2)
+        .test_before_acquire(false)
+        .after_connect(|conn, _| {
+            Box::pin(async move {
+                let _ended = conn.execute("KILL CONNECTION_ID()").await;
+                Ok(())
+            })
+        })
+        .connect_lazy_with(ending.connect_options().as_ref().clone());
+    let coordinator = coordinator_on(Shards::new(shards), CoordinatorSettings::default());
+    let since = Instant::now();
+    let answers = coordinator.run(vec![Purchase::from_one(shard, 1)]).await;
+    assert!(is_waiting(&answers[0]), "{answers:?}");
+    let took = since.elapsed();
+    assert!(took < Duration::from_secs(5), "took {took:?}");
+    harness.databases.drop_all().await;
+}
+
+async fn cut_connections(databases: &Databases) {
+    for shard in LOG_SHARDS.iter().chain(&BRANCH_SHARDS) {
+        cut(databases, *shard, 1).await;
+    }
+}
+
+/// Ends connections to the shard, at most so many; how many there were to end.
+async fn cut(databases: &Databases, shard: ShardId, most: usize) -> usize {
+    let admin = databases.admin_of(shard);
+    let ids: Result<Vec<(i64,)>, sqlx::Error> = sqlx::query_as(
+        "SELECT CAST(id AS SIGNED) FROM information_schema.processlist WHERE db = ?",
+    )
+    .bind(databases.name_of(shard))
+    .fetch_all(admin)
+    .await;
+    // It fails while somebody's statement text is not UTF-8; then nobody is cut this time.
+    let ids = ids.unwrap_or_default();
+    for (id,) in ids.iter().take(most) {
+        // Gone already is as good.
+        let _gone = admin.execute(AssertSqlSafe(format!("KILL {id}"))).await;
+    }
+    ids.len()
+}
+
+/// What is wrong with a participant's try.
+enum Trouble {
+    /// It answers for one branch fewer than it is asked.
+    OneShort,
+    /// The first one is the victim of a deadlock.
+    Deadlock(AtomicBool),
+}
+
+struct Troubled(Fenced<Journal>, Trouble);
+
+impl Participant for Troubled {
+    type Payload = Quantity;
+
+    async fn try_reserve(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Quantity>],
+        pass: Pass,
+    ) -> Result<Vec<TryOutcome>, SqlFault> {
+        let mut outcomes = self.0.try_reserve(conn, branches, pass).await?;
+        match &self.1 {
+            Trouble::OneShort => drop(outcomes.pop()),
+            Trouble::Deadlock(was) if was.swap(true, Ordering::Relaxed) => {}
+            Trouble::Deadlock(_) => {
+                let deadlock = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213";
+                conn.execute(deadlock).await?;
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn confirm(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Quantity>],
+        pass: Pass,
+    ) -> Result<Vec<FinishOutcome>, SqlFault> {
+        self.0.confirm(conn, branches, pass).await
+    }
+
+    async fn cancel(
+        &self,
+        conn: &mut MySqlConnection,
+        branches: &[Branch<Quantity>],
+        pass: Pass,
+    ) -> Result<Vec<FinishOutcome>, SqlFault> {
+        self.0.cancel(conn, branches, pass).await
+    }
+}
+
+fn troubled(harness: &TestHarness, trouble: Trouble) -> Coordinator<LogTable<Purchase>, Troubled> {
+    Coordinator::new(
+        log_table(),
+        Troubled(Fenced::new(Journal), trouble),
+        harness.databases.shards.clone(),
+        CoordinatorSettings::default(),
+    )
+}
+
+#[tokio::test]
+async fn a_set_that_met_a_deadlock_is_run_again_at_once() {
+    let harness = TestHarness::new(Databases::create().await);
+    let coordinator = troubled(&harness, Trouble::Deadlock(AtomicBool::new(false)));
+    let purchases = vec![Purchase::of([2, 3])];
+    assert_eq!(coordinator.run(purchases.clone()).await, [CONFIRMED]);
+    assert_settled(&harness, &purchases).await;
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_set_with_an_answer_too_few_is_not_committed() {
+    let harness = TestHarness::new(Databases::create().await);
+    let coordinator = troubled(&harness, Trouble::OneShort);
+    let purchases = [Purchase::of([1, 1]), Purchase::of([1, 1])];
+    let answers = coordinator.run(purchases.to_vec()).await;
+    assert!(answers.iter().all(is_waiting), "{answers:?}");
+    for purchase in &purchases {
+        assert_eq!(harness.effects_of(purchase).await, [Effect::NONE; 2]);
+    }
+    harness.databases.drop_all().await;
 }
 
 #[test]

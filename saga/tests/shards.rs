@@ -103,6 +103,33 @@ async fn a_shard_that_hangs_costs_one_time_out_and_not_one_per_batch() {
 }
 
 #[tokio::test]
+async fn a_shard_at_rest_is_not_asked() {
+    let harness = TestHarness::new(Databases::create().await);
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    silent.set_nonblocking(true).unwrap();
+    let asked = || std::iter::from_fn(|| silent.accept().ok()).count();
+    let port = silent.local_addr().unwrap().port();
+    let shards = harness
+        .databases
+        .shards_with_port(&[BRANCH_SHARDS[1]], port);
+    let settings = CoordinatorSettings {
+        set_timeout_ms: 500,
+        shard_rest_ms: 60_000,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(shards, settings);
+    let touching = || vec![Purchase::from_one(BRANCH_SHARDS[1], 1)];
+    assert!(is_waiting(&coordinator.run(touching()).await[0]));
+    assert!(asked() > 0);
+    for _ in 0..3 {
+        assert!(is_waiting(&coordinator.run(touching()).await[0]));
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(asked(), 0);
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
 async fn a_server_that_hangs_costs_one_time_out_and_not_one_per_shard() {
     let harness = TestHarness::new(Databases::create().await);
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -242,6 +269,22 @@ async fn a_refusal_that_no_value_explains_kills_no_record() {
 
     log.execute("DROP TRIGGER refuse").await.unwrap();
     assert_eq!(harness.coordinator().run(batch).await, vec![CONFIRMED; 10]);
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_refusal_that_no_value_explains_holds_up_nobody_else() {
+    let harness = TestHarness::new(Databases::create().await);
+    let shard = BRANCH_SHARDS[0];
+    let refuse = "CREATE TRIGGER refuse BEFORE INSERT ON journal FOR EACH ROW \
+         BEGIN IF NEW.quantity = 13 THEN \
+         SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF; END";
+    harness.databases.pool(shard).execute(refuse).await.unwrap();
+    let of = |place| Purchase::from_one(shard, if place == 7 { 13 } else { 1 });
+    let mut answers = harness.coordinator().run((0..20).map(of).collect()).await;
+    let refused = answers.remove(7);
+    assert!(is_waiting(&refused), "{refused:?}");
+    assert_eq!(answers, vec![CONFIRMED; 19]);
     harness.databases.drop_all().await;
 }
 

@@ -67,9 +67,31 @@ impl Routing {
     pub fn order_shards(&self) -> u16 {
         self.orders.shards()
     }
+}
 
-    /// The shards that hold orders.
-    pub fn order_shard_ids(&self) -> Vec<ShardId> {
-        (0..self.orders.shards()).map(ShardId).collect()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_engine_s_shards_are_those_of_orders_and_then_those_of_accounts() {
+        let routing = Routing {
+            orders: SlotMap::even(1, 2).unwrap(),
+            accounts: SlotMap::even(1, 3).unwrap(),
+        };
+        let place = |name: ShardName| (name.to_string(), routing.shard_id(name).0);
+        let places: Vec<_> = routing.names().map(place).collect();
+        let expected = [
+            ("orders-0", 0),
+            ("orders-1", 1),
+            ("accounts-0", 2),
+            ("accounts-1", 3),
+            ("accounts-2", 4),
+        ];
+        assert_eq!(
+            places,
+            expected.map(|(name, place)| (name.to_owned(), place))
+        );
+        assert_eq!(routing.order_shards(), 2);
     }
 }

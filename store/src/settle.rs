@@ -168,3 +168,81 @@ fn booking(branch: &AccountBranch) -> Booking {
         release,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AccountLeg;
+    use saga::ShardId;
+    use std::sync::Arc;
+
+    const ACCOUNT: AccountId = AccountId::from_bytes([1; 16]);
+
+    fn debit() -> AccountBranch {
+        AccountBranch {
+            xid: saga::Xid([7; 16]),
+            number: 0,
+            shard: ShardId(2),
+            payload: AccountLeg {
+                tenant: Arc::from("demo"),
+                merchant: Arc::from("shop"),
+                kind: LegKind::Debit,
+                account: ACCOUNT,
+                amount: 60,
+                currency: "USD".parse().unwrap(),
+                arrival: 0,
+            },
+        }
+    }
+
+    #[test]
+    fn a_debit_is_booked_where_its_hold_is_reserved_and_its_entry_is_missing() {
+        let booked = Entry {
+            account: ACCOUNT,
+            number: 1,
+            delta: -60,
+            balance_after: 40,
+            booked_at: chrono::Utc::now(),
+        };
+        let step = |state, entry| {
+            let hold = Hold {
+                account: ACCOUNT,
+                amount: 60,
+                state,
+                reason: None,
+            };
+            next_step(&debit(), Some(&hold), entry)
+        };
+        for (state, without, with) in [
+            (
+                HoldState::Reserved,
+                Step::Book,
+                Step::Breach("an entry exists, but its hold is still reserved"),
+            ),
+            (
+                HoldState::Confirmed,
+                Step::Breach("the hold is captured, but its entry is missing"),
+                Step::Done,
+            ),
+        ] {
+            assert_eq!(
+                (step(state, None), step(state, Some(&booked))),
+                (without, with)
+            );
+        }
+        for (state, breach) in [
+            (HoldState::Refused, "confirm of a refused hold"),
+            (HoldState::Cancelled, "confirm after cancel"),
+            (
+                HoldState::CancelledBefore,
+                "confirm after a cancel before try",
+            ),
+        ] {
+            assert_eq!(step(state, None), Step::Breach(breach));
+        }
+        assert_eq!(
+            next_step(&debit(), None, None),
+            Step::Breach("confirm without a try")
+        );
+    }
+}

@@ -225,12 +225,12 @@ mod tests {
     fn a_day_in_two_parts_is_one_day_and_balances_run_through() {
         let day = |day: u32, credits, debits| DaySums {
             day: NaiveDate::from_ymd_opt(2026, 1, day).unwrap(),
-            entries: 2,
+            entries: 3,
             credits,
             debits,
         };
         let mut sums = Vec::new();
-        for part in [day(1, 10, 3), day(2, 0, 5), day(2, 1, 0)] {
+        for part in [day(1, 10, 3), day(2, 0, 5), day(2, 2, 4)] {
             add_day(&mut sums, part);
         }
         let days = with_balances(sums, 100);
@@ -238,6 +238,6 @@ mod tests {
             .iter()
             .map(|day| (day.opening_balance, day.closing_balance, day.entries))
             .collect();
-        assert_eq!(balances, [(100, 107, 2), (107, 103, 4)]);
+        assert_eq!(balances, [(100, 107, 3), (107, 100, 6)]);
     }
 }

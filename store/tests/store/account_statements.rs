@@ -4,7 +4,7 @@ use crate::support::{BACK_OFFICE, with_stores};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use domain::AccountId;
 use saga::FinishOutcome;
-use store::{Period, Scope, Statement};
+use store::{Period, Scope, Statement, StatementDay};
 
 /// An instant of the tests' own January.
 fn at(day: u32, hour: u32) -> DateTime<Utc> {
@@ -64,6 +64,7 @@ async fn a_period_is_what_was_booked_from_its_first_instant_on_and_before_its_la
             let sum: i64 = entries.iter().map(|entry| entry.delta).sum();
             assert_eq!(sum, balances.1 - balances.0);
             assert_eq!(entries.len() as u64, range.1 - range.0);
+            assert_eq!(statement.entries(), range.1 - range.0);
         }
     })
     .await;
@@ -93,6 +94,21 @@ async fn days_add_up_and_those_without_an_entry_are_left_out() {
 }
 
 #[tokio::test]
+async fn the_days_of_all_time_begin_with_the_first_entry() {
+    with_stores(async |own| {
+        let account = own.account_booked_at(&[at(1, 0), at(2, 0)]).await;
+        let statement = own.statement(account, Period::default()).await;
+        let days = own.accounts.statement_days(&statement);
+        let days = tokio::time::timeout(std::time::Duration::from_secs(10), days).await;
+        let days = days.unwrap().unwrap();
+        let balance = |day: &StatementDay| (day.opening_balance, day.closing_balance);
+        let balances: Vec<_> = days.iter().map(balance).collect();
+        assert_eq!(balances, [(0, 1), (1, 3)]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_payment_and_a_funding_are_told_apart() {
     with_stores(async |own| {
         for (payer_shard, payee_shard) in [(0, 0), (0, 1)] {
@@ -114,6 +130,28 @@ async fn a_payment_and_a_funding_are_told_apart() {
                 assert_eq!(found, [(deltas[0], true), (deltas[1], false)]);
             }
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_entries_of_a_set_stand_in_the_order_its_orders_arrived() {
+    with_stores(async |own| {
+        let payee = own.account(0).await;
+        let mut set = [1, 2, 3].map(|amount| own.credit(payee, amount));
+        set.sort_by_key(|branch| branch.xid);
+        for (arrival, branch) in [2, 0, 1].into_iter().zip(&mut set) {
+            branch.payload.arrival = arrival;
+        }
+        own.confirm_all(&set).await;
+        let statement = own.statement(payee, Period::default()).await;
+        let entries = own.accounts.statement_entries(&statement, 0, 9);
+        let entries = entries.await.unwrap();
+        let found: Vec<_> = entries.iter().map(|entry| entry.delta).collect();
+        assert_eq!(
+            found,
+            [1, 2, 0].map(|place: usize| set[place].payload.amount)
+        );
     })
     .await;
 }

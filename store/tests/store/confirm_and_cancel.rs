@@ -1,12 +1,12 @@
 //! Holds become entries or are released, once, whatever is delivered again.
 
 use crate::support::{BACK_OFFICE, Own, fresh, with_stores};
-use domain::LegKind;
+use domain::{AccountId, LegKind};
 use saga::FinishOutcome::{Breach, Done};
-use saga::{Branch, FinishOutcome};
-use store::AccountLeg;
+use saga::{Branch, FinishOutcome, Participant, Pass, SqlFault};
+use store::{AccountLeg, AccountParticipant};
 
-async fn tried(own: &Own, count: usize) -> (Vec<Branch<AccountLeg>>, [domain::AccountId; 2]) {
+async fn tried(own: &Own, count: usize) -> (Vec<Branch<AccountLeg>>, [AccountId; 2]) {
     let (payer, payee) = (own.account(10_000).await, own.account(0).await);
     let mut branches = Vec::new();
     for _ in 0..count {
@@ -77,6 +77,23 @@ async fn a_cancel_releases_once_and_nothing_is_booked() {
 }
 
 #[tokio::test]
+async fn a_cancel_before_its_try_leaves_a_tombstone_of_no_money() {
+    with_stores(async |own| {
+        let payer = own.account(100).await;
+        let debit = own.debit(payer, 60);
+        own.cancel_all(std::slice::from_ref(&debit)).await;
+        let tombstone: (u8, i64) = sqlx::query_as("SELECT state, amount FROM holds WHERE xid = ?")
+            .bind(&debit.xid.0[..])
+            .fetch_one(own.pool_of(payer))
+            .await
+            .unwrap();
+        assert_eq!(tombstone, (5, 0));
+        assert_eq!(own.money(payer).await, (100, 0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_may_never_meet_is_a_breach_and_changes_nothing() {
     with_stores(async |own| {
         let (branches, [payer, payee]) = tried(&own, 3).await;
@@ -98,11 +115,68 @@ async fn what_may_never_meet_is_a_breach_and_changes_nothing() {
         let refused = own.confirm_all(&refused).await;
         assert!(matches!(refused[..], [Breach(_)]), "{refused:?}");
         let nobody = own
-            .confirm_all(&[own.credit(domain::AccountId::from_bytes([0; 16]), 5)])
+            .confirm_all(&[own.credit(AccountId::from_bytes([0; 16]), 5)])
             .await;
         assert!(matches!(nobody[..], [Breach(_)]), "{nobody:?}");
 
         assert_eq!((own.money(payer).await, own.money(payee).await), money);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hold_is_captured_only_by_the_account_and_the_amount_that_made_it() {
+    with_stores(async |own| {
+        let (payer, other) = (own.account(100).await, own.account(100).await);
+        let held = own.debit(payer, 60);
+        own.try_all(std::slice::from_ref(&held)).await;
+        for (account, amount) in [(payer, 61), (other, 60)] {
+            let another = own.branch(held.xid.0, held.number, LegKind::Debit, account, amount);
+            let outcomes = own.confirm_all(&[another]).await;
+            assert!(matches!(outcomes[..], [Breach(_)]), "{outcomes:?}");
+        }
+        assert_eq!(own.money(payer).await, (100, 60, 1));
+        assert_eq!(own.money(other).await, (100, 0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_credit_booked_before_with_another_account_or_amount_is_a_breach() {
+    with_stores(async |own| {
+        let (payee, other) = (own.account(0).await, own.account(0).await);
+        let first = own.credit(payee, 10);
+        own.confirm_all(std::slice::from_ref(&first)).await;
+        for (account, amount) in [(payee, 11), (other, 10)] {
+            let second = own.branch(first.xid.0, first.number, LegKind::Credit, account, amount);
+            let outcomes = own.confirm_all(&[second]).await;
+            assert!(matches!(outcomes[..], [Breach(_)]), "{outcomes:?}");
+        }
+        assert_eq!(own.money(payee).await, (10, 0, 1));
+        assert_eq!(own.money(other).await, (0, 0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_first_pass_that_cannot_book_all_tells_how_many_it_could() {
+    with_stores(async |own| {
+        let payee = own.account(0).await;
+        let nobody = AccountId::from_bytes([0; 16]);
+        let branches = [payee, payee, nobody].map(|account| own.credit(account, 5));
+        let mut tx = own.pool_of(payee).begin().await.unwrap();
+        let confirmed = AccountParticipant.confirm(&mut tx, &branches, Pass::First);
+        let confirmed = confirmed.await;
+        let told = matches!(
+            confirmed,
+            Err(SqlFault::Partial {
+                changed: 2,
+                asked: 3
+            })
+        );
+        assert!(told, "{confirmed:?}");
+        tx.rollback().await.unwrap();
+        assert_eq!(own.money(payee).await, (0, 0, 0));
     })
     .await;
 }

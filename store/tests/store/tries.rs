@@ -98,6 +98,19 @@ async fn a_repeated_try_reserves_once() {
 }
 
 #[tokio::test]
+async fn a_try_after_its_confirm_answers_as_the_first_one_did() {
+    with_stores(async |own| {
+        let payer = own.account(100).await;
+        let branch = [own.debit(payer, 60)];
+        assert_eq!(own.try_all(&branch).await, [Reserved]);
+        own.confirm_all(&branch).await;
+        assert_eq!(own.try_all(&branch).await, [Reserved]);
+        assert_eq!(own.money(payer).await, (40, 0, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_order_refused_for_lack_of_funds_stays_refused_when_funded_later() {
     with_stores(async |own| {
         let payer = own.account(10).await;
