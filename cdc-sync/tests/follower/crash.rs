@@ -1,7 +1,7 @@
 //! Kills, lost connections, and Elasticsearch away.
 
 use crate::proxy::{Door, Proxy};
-use crate::world::{Following, World, eventually, variable};
+use crate::world::{Following, World, eventually};
 use rand::Rng;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -129,11 +129,8 @@ async fn a_silent_connection_is_given_up_and_opened_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_while_a_batch_is_written_is_folded_until_the_next_is_asked_for() {
     World::run(async |world| {
-        let target = variable("HOLDFAST_SEARCH_URL");
-        let target = target.trim_start_matches("http://").trim_end_matches('/');
-        let proxy = Proxy::before(target, Door::Open).await;
         let mut settings = world.settings.clone();
-        settings.search.url = format!("http://{}", proxy.address);
+        let proxy = Proxy::before_search(&mut settings.search, Door::Open).await;
         let linger = Duration::from_millis(settings.follower.bulk_linger_ms);
         let follower = Following::start(settings).await;
         follower.ready().await;
@@ -161,11 +158,8 @@ async fn what_comes_while_a_batch_is_written_is_folded_until_the_next_is_asked_f
 #[tokio::test(flavor = "multi_thread")]
 async fn without_elasticsearch_the_follower_waits_and_then_catches_up() {
     World::run(async |world| {
-        let target = variable("HOLDFAST_SEARCH_URL");
-        let target = target.trim_start_matches("http://").trim_end_matches('/');
-        let proxy = Proxy::before(target, Door::Shut).await;
         let mut settings = world.settings.clone();
-        settings.search.url = format!("http://{}", proxy.address);
+        let proxy = Proxy::before_search(&mut settings.search, Door::Shut).await;
         let early = world.shards[0].accept(3).await;
         let follower = Following::start(settings).await;
         follower.complains("search").await;

@@ -1,5 +1,6 @@
 //! A TCP proxy on loopback that can be shut, so that a server seems to be away.
 
+use service::search::SearchSettings;
 use std::sync::Arc;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -33,6 +34,14 @@ impl Proxy {
             }
         });
         Self { address, door }
+    }
+
+    /// A proxy before Elasticsearch, to be used instead of it.
+    pub async fn before_search(search: &mut SearchSettings, door: Door) -> Self {
+        let target = search.url.trim_start_matches("http://");
+        let proxy = Self::before(target.trim_end_matches('/'), door).await;
+        search.url = format!("http://{}", proxy.address);
+        proxy
     }
 
     pub fn set(&self, door: Door) {

@@ -2,7 +2,7 @@
 
 use crate::proxy::{Door, Proxy};
 use crate::search::Search;
-use crate::world::{World, variable};
+use crate::world::World;
 use cdc_sync::index;
 use cdc_sync::refresher::Refresher;
 use cdc_sync::search_client::SearchClient;
@@ -75,11 +75,8 @@ async fn who_is_behind_does_not_refresh_again_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refresh_that_failed_serves_nobody() {
     with_index(async |world| {
-        let target = variable("HOLDFAST_SEARCH_URL");
-        let target = target.trim_start_matches("http://").trim_end_matches('/');
-        let proxy = Proxy::before(target, Door::Shut).await;
         let mut settings = world.settings.search.clone();
-        settings.url = format!("http://{}", proxy.address);
+        let proxy = Proxy::before_search(&mut settings, Door::Shut).await;
         let refresher = Refresher::new(SearchClient::new(&settings).unwrap(), INTERVAL);
         let before = world.search.refreshes().await;
         let written = Instant::now();
