@@ -9,6 +9,7 @@ mod follower;
 mod letters;
 mod payments;
 mod reconcile;
+mod reconcile_differences;
 mod reconcile_watch;
 mod search;
 mod stuck;

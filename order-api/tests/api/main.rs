@@ -6,6 +6,7 @@
 mod accounts;
 mod audit;
 mod bad_days;
+mod broken_export;
 mod client;
 mod description;
 mod idempotency;
