@@ -4,9 +4,9 @@
 //! The changes come from the rows' own binlog, and the position is saved only after the
 //! acknowledgement, so no event can be forgotten; after a crash the events after the saved position
 //! come again, with the same ids. Of one order each version comes first after the one before it:
-//! the producer gives up none in front of a later one ([`crate::event_producer`]); should one be refused all the
-//! same, it and all after it are sent again. Only a snapshot, which
-//! knows nothing but the newest version, may tell of a version before the stream brings an older one.
+//! the producer gives up none in front of a later one ([`crate::event_producer`]); should one be refused
+//! all the same, it and all after it are sent again. Only a snapshot, which knows nothing but the newest
+//! version, may tell of a version before the stream brings an older one.
 
 use crate::event_producer::{Deliveries, EventProducer, Refusal, Ticket};
 use crate::health::Health;

@@ -152,7 +152,7 @@ impl<'a> Keeper<'a> {
             self.saved = next;
         }
         self.forget_snapshot().await?;
-        // What was not all of the watermark is found all the same; the position has not waited for it.
+        // What was not all of the watermark is found as well, somewhat later; the position has not waited.
         self.refresher.refresh_seldom(applied.documents_at).await
     }
 
