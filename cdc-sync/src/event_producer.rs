@@ -8,8 +8,8 @@ use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use rdkafka::message::DeliveryResult;
-use rdkafka::producer::{Producer, ProducerContext, PurgeConfig, ThreadedProducer};
-use rdkafka::util::Timeout;
+use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
+use service::dead_producer::retire;
 use service::kafka::KafkaSettings;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -75,16 +75,6 @@ impl EventProducer {
             }
         }
     }
-}
-
-/// Gives back every event that a dead producer still has, however long it takes to let go of them: on a
-/// thread of its own, since all of this blocks.
-fn retire(dead: Arc<ThreadedProducer<Deliveries>>) {
-    std::thread::spawn(move || {
-        dead.purge(PurgeConfig::default().queue().inflight());
-        // Fails only where there is an end to the time; a dead producer gets nothing new.
-        let _ = dead.flush(Timeout::Never);
-    });
 }
 
 fn open(

@@ -10,6 +10,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer};
 use serde::{Deserialize, Serialize};
+use service::dead_producer::retire;
 use service::kafka::KafkaSettings;
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
@@ -146,7 +147,7 @@ impl OrderProducer {
         match make(&self.kafka, &self.settings, &self.health) {
             Ok(fresh) => {
                 tracing::error!(cause, "The producer met a fatal error and is replaced.");
-                *producer = fresh;
+                retire(Box::new(std::mem::replace(&mut *producer, fresh)));
             }
             Err(error) => tracing::error!(cause, %error, "The producer cannot be replaced."),
         }

@@ -3,6 +3,7 @@
 
 pub mod admin;
 pub mod args;
+pub mod dead_producer;
 pub mod kafka;
 pub mod logs;
 pub mod metrics;
