@@ -81,9 +81,9 @@ impl Batch {
         count >= documents_max || self.bytes >= bytes_max
     }
 
-    /// Every change, in the order in which they were made.
-    pub fn changes(&self) -> Vec<Arc<RenderedDocument>> {
-        self.changes.clone()
+    /// Every change, in the order in which they were made; they are here no more.
+    pub fn take_changes(&mut self) -> Vec<Arc<RenderedDocument>> {
+        std::mem::take(&mut self.changes)
     }
 
     /// The newest document of each order, the dead letters, and the transactions they complete.
@@ -137,7 +137,7 @@ mod tests {
                 *known = v.max(*known);
             }
             let made = |d: &Arc<RenderedDocument>| (d.order_id.as_bytes()[0], d.version);
-            prop_assert_eq!(batch.changes().iter().map(made).collect::<Vec<_>>(), changes);
+            prop_assert_eq!(batch.take_changes().iter().map(made).collect::<Vec<_>>(), changes);
             let (documents, _, _) = batch.into_parts();
             let found: HashMap<_, _> = documents.iter().map(|d| (d.order_id, d.version)).collect();
             prop_assert_eq!(found, newest);

@@ -71,8 +71,8 @@ impl Sinks {
 
     /// Takes one batch to where changes go; once all of it is acknowledged, answers the transactions that
     /// it completes.
-    pub async fn take(&self, batch: Batch) -> Result<Position, FollowError> {
-        let changes = batch.changes();
+    pub async fn take(&self, mut batch: Batch) -> Result<Position, FollowError> {
+        let changes = batch.take_changes();
         let (documents, dead_letters, transactions) = batch.into_parts();
         let publish = async {
             if let Some(publisher) = &self.publisher {
