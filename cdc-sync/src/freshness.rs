@@ -152,8 +152,13 @@ impl<'a> Keeper<'a> {
             self.saved = next;
         }
         self.forget_snapshot().await?;
-        // What was not all of the watermark is found as well, somewhat later; the position has not waited.
-        self.refresher.refresh_seldom(applied.documents_at).await
+        // What was not all of the watermark is found as well; the position has not waited for it.
+        let interval = Duration::from_millis(self.settings.freshness_interval_ms);
+        if is_behind(self.asked.map(|asked| asked.elapsed()), interval) {
+            self.refresher.refresh_seldom(applied.documents_at).await
+        } else {
+            self.refresher.refresh_after(applied.documents_at).await
+        }
     }
 
     /// How far a snapshot has come need not be known once there is a position.
@@ -174,6 +179,12 @@ impl<'a> Keeper<'a> {
         gauge!("follower_transactions_behind", "stream" => self.server.label.clone())
             .set(behind as f64);
     }
+}
+
+/// Whether a watermark that was asked for so long ago is late: whoever keeps up reaches it by the second
+/// tick.
+fn is_behind(waiting: Option<Duration>, interval: Duration) -> bool {
+    waiting.is_some_and(|waiting| waiting > 2 * interval)
 }
 
 fn is_reached(pending: Option<&Watermark>, position: &Position) -> bool {
@@ -201,5 +212,13 @@ mod tests {
         assert!(is_reached(Some(&watermark), &set("1-9")));
         assert!(is_reached(Some(&watermark), &set("1-20")));
         assert!(!is_reached(None, &set("1-20")));
+    }
+
+    #[test]
+    fn who_has_not_reached_a_watermark_by_the_second_tick_is_behind() {
+        let (ms, interval) = (Duration::from_millis, Duration::from_millis(1_000));
+        assert!(!is_behind(None, interval));
+        assert!(!is_behind(Some(ms(2_000)), interval));
+        assert!(is_behind(Some(ms(2_001)), interval));
     }
 }
