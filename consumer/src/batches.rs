@@ -65,6 +65,8 @@ pub struct Batches {
     deadline: Duration,
     tasks: JoinSet<Result<Vec<Answer>, String>>,
     running: HashMap<Id, (Batch, Instant)>,
+    /// The last one from partitions.
+    last: Option<Id>,
 }
 
 impl Batches {
@@ -75,6 +77,7 @@ impl Batches {
             deadline: Duration::from_millis(settings.batch_deadline_ms),
             tasks: JoinSet::new(),
             running: HashMap::new(),
+            last: None,
         }
     }
 
@@ -84,6 +87,12 @@ impl Batches {
         lanes
             .filter(|lane| matches!(lane, Lane::Partitions(_)))
             .count()
+    }
+
+    /// Whether the batch from partitions that began last still runs.
+    pub fn last_runs(&self) -> bool {
+        self.last
+            .is_some_and(|last| self.running.contains_key(&last))
     }
 
     /// Starts a batch.
@@ -100,6 +109,9 @@ impl Batches {
             let answered = tokio::time::timeout(deadline, engine.run(orders)).await;
             answered.map_err(|_| format!("the batch took longer than {deadline:?}"))
         });
+        if matches!(batch.lane, Lane::Partitions(_)) {
+            self.last = Some(task.id());
+        }
         self.running.insert(task.id(), (batch, Instant::now()));
     }
 

@@ -185,7 +185,8 @@ impl Worker {
             if waiting == 0 {
                 return;
             }
-            self.held_until = self.pace.held_until(waiting, now);
+            let runs = self.batches.last_runs();
+            self.held_until = self.pace.held_until(waiting, runs, now);
             if self.held_until.is_some() {
                 return;
             }
