@@ -72,6 +72,8 @@ pub struct PipelineRun {
 pub struct FollowRun {
     /// A backlog in the binlogs, until all of it is found.
     pub replication: Run,
+    /// The same without events.
+    pub unpublished: Run,
     /// All rows, without a position.
     pub snapshot: Run,
     /// The same documents from memory.

@@ -59,7 +59,7 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     write_accept(&mut text, &results.accept);
     write_overload(&mut text, results.overload.as_ref());
     write_follow(&mut text, &results.follow);
-    write_pipeline(&mut text, &results.pipeline, &results.half_load);
+    write_pipeline(&mut text, results);
     write_memory(&mut text, results);
     text
 }
@@ -134,16 +134,13 @@ fn write_costs(text: &mut String, results: &Results) {
         text,
         "CPU microseconds per order, by process",
         "Medians; `mysql` is both database servers, `bench` is the client, and the writer of `direct`. \
-         `direct`, `replication` and `snapshot` are the follower's, `half load` is `pipeline` at half its \
-         pace; both stand below.",
+         `direct`, `replication`, `unpublished` and `snapshot` are the follower's, `half load` and `quarter \
+         load` are `pipeline` at a part of its pace; all stand below.",
     );
     let alone: Vec<Run> = results.alone.iter().map(|one| one.run.clone()).collect();
-    let pipeline: Vec<Run> = results.pipeline.iter().map(|one| one.run.clone()).collect();
-    let half_load: Vec<Run> = results
-        .half_load
-        .iter()
-        .map(|one| one.run.clone())
-        .collect();
+    let runs_of = |pipeline: &[PipelineRun]| -> Vec<Run> {
+        pipeline.iter().map(|one| one.run.clone()).collect()
+    };
     let follow = |run: fn(&FollowRun) -> &Run| -> Vec<Run> {
         results.follow.iter().map(|one| run(one).clone()).collect()
     };
@@ -154,10 +151,12 @@ fn write_costs(text: &mut String, results: &Results) {
         ("recovery", &results.recovery),
         ("direct", &follow(|one| &one.direct)),
         ("replication", &follow(|one| &one.replication)),
+        ("unpublished", &follow(|one| &one.unpublished)),
         ("snapshot", &follow(|one| &one.snapshot)),
         ("alone", &alone),
-        ("pipeline", &pipeline),
-        ("half load", &half_load),
+        ("pipeline", &runs_of(&results.pipeline)),
+        ("half load", &runs_of(&results.half_load)),
+        ("quarter load", &runs_of(&results.quarter_load)),
     ];
     let rows = measured.into_iter().filter(|(_, runs)| !runs.is_empty());
     let row = |(name, runs): (&str, &Vec<Run>)| {
@@ -272,8 +271,8 @@ fn write_follow(text: &mut String, runs: &[FollowRun]) {
         "`direct`: the documents of all orders from memory, by the follower's own writer, a lane for \
          each server. `replication`: what `drain` left in the binlogs, from the start of the follower's \
          process until search finds every order as it ended; the binlogs hold the accounts' changes too, \
-         and every version is published as an event. `snapshot`: all orders, without a position, \
-         published too.",
+         and every version is published as an event. `unpublished`: the same backlog, without events. \
+         `snapshot`: all orders, without a position, published too. Each begins with an empty index.",
     );
     let of = |name: &str, run: fn(&FollowRun) -> &Run| {
         let own: Vec<Run> = runs.iter().map(|one| run(one).clone()).collect();
@@ -288,13 +287,15 @@ fn write_follow(text: &mut String, runs: &[FollowRun]) {
     let rows = [
         of("direct", |one| &one.direct),
         of("replication", |one| &one.replication),
+        of("unpublished", |one| &one.unpublished),
         of("snapshot", |one| &one.snapshot),
     ];
     let head = ["", "orders, in the last run", "orders/s", "of direct"];
     table(text, &head, rows.into_iter());
 }
 
-fn write_pipeline(text: &mut String, runs: &[PipelineRun], half_load: &[PipelineRun]) {
+fn write_pipeline(text: &mut String, results: &Results) {
+    let runs = &results.pipeline;
     if runs.is_empty() {
         return;
     }
@@ -305,7 +306,11 @@ fn write_pipeline(text: &mut String, runs: &[PipelineRun], half_load: &[Pipeline
          The lag is that of a sample of one in 50, looked for every 100 ms.",
     );
     let samples = |of: fn(&PipelineRun) -> f64| runs.iter().map(of).collect::<Samples>();
-    let half = |of: fn(&PipelineRun) -> f64| half_load.iter().map(of).collect::<Samples>();
+    let lag = |runs: &[PipelineRun], share: f64| -> Samples {
+        let runs = runs.iter();
+        runs.map(|one| one.lags.quantile_ms(share)).collect()
+    };
+    let (half, quarter) = (&results.half_load, &results.quarter_load);
     let rows = [
         ("orders/s", samples(|one| one.run.rate())),
         (
@@ -316,22 +321,12 @@ fn write_pipeline(text: &mut String, runs: &[PipelineRun], half_load: &[Pipeline
             "all searchable after, s",
             samples(|one| one.run.took.as_secs_f64()),
         ),
-        (
-            "paid to searchable p50, ms",
-            samples(|one| one.lags.quantile_ms(0.5)),
-        ),
-        (
-            "paid to searchable p99, ms",
-            samples(|one| one.lags.quantile_ms(0.99)),
-        ),
-        (
-            "at half that pace: p50, ms",
-            half(|one| one.lags.quantile_ms(0.5)),
-        ),
-        (
-            "at half that pace: p99, ms",
-            half(|one| one.lags.quantile_ms(0.99)),
-        ),
+        ("paid to searchable p50, ms", lag(runs, 0.5)),
+        ("paid to searchable p99, ms", lag(runs, 0.99)),
+        ("at half that pace: p50, ms", lag(half, 0.5)),
+        ("at half that pace: p99, ms", lag(half, 0.99)),
+        ("at a quarter of it: p50, ms", lag(quarter, 0.5)),
+        ("at a quarter of it: p99, ms", lag(quarter, 0.99)),
     ];
     let rows = rows.into_iter();
     let rows = rows.map(|(name, samples)| vec![name.to_owned(), samples.to_string()]);

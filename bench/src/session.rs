@@ -28,6 +28,8 @@ const SCOPES: [&str; 4] = [
     "orders:read",
 ];
 const MERCHANT: &str = "bench";
+/// Runs of `pipeline` that are not counted.
+const WARM_UPS: usize = 5;
 
 /// Everything that was measured; empty where it was left out.
 #[derive(Debug, Default)]
@@ -54,6 +56,8 @@ pub struct Results {
     pub pipeline: Vec<PipelineRun>,
     /// The same at half its pace.
     pub half_load: Vec<PipelineRun>,
+    /// The same at a quarter of its pace.
+    pub quarter_load: Vec<PipelineRun>,
     /// The services' memory.
     pub peaks: PeakMemory,
 }
@@ -139,9 +143,12 @@ async fn with_all_services(
         per_second_max: None,
     };
     if plan.has(Measurement::Pipeline) && searches {
-        // Kafka and Elasticsearch compile what they run for a minute or so.
-        say("pipeline: warming up");
-        pipeline::run(stack, accounts, token, burst, "warm-up").await?;
+        // Kafka and Elasticsearch compile what they run for a minute or two.
+        for number in 1..=WARM_UPS {
+            say(&format!("pipeline: warming up, {number} of {WARM_UPS}"));
+            let reference = format!("warm-up-{number}");
+            pipeline::run(stack, accounts, token, burst, &reference).await?;
+        }
     }
     for number in 0..plan.runs {
         if plan.has(Measurement::Alone) {
@@ -156,16 +163,21 @@ async fn with_all_services(
             let reference = format!("pipeline-{number}");
             let one = pipeline::run(stack, accounts, token, burst, &reference).await?;
             say(&format!("pipeline: {}/s", figure(one.run.rate())));
-            let half = pipeline::Load {
-                orders: sizes.pipeline / 2,
-                per_second_max: Some(one.run.rate() / 2.0),
-            };
+            let rate = one.run.rate();
             results.pipeline.push(one);
-            let reference = format!("half-{number}");
-            let one = pipeline::run(stack, accounts, token, half, &reference).await?;
-            let p99 = figure(one.lags.quantile_ms(0.99));
-            say(&format!("at half of that, paid to searchable p99 {p99} ms"));
-            results.half_load.push(one);
+            for (part, runs) in [(2, &mut results.half_load), (4, &mut results.quarter_load)] {
+                let load = pipeline::Load {
+                    orders: sizes.pipeline / part,
+                    per_second_max: Some(rate / part as f64),
+                };
+                let reference = format!("one-in-{part}-{number}");
+                let one = pipeline::run(stack, accounts, token, load, &reference).await?;
+                let p99 = figure(one.lags.quantile_ms(0.99));
+                say(&format!(
+                    "at 1/{part} of that, paid to searchable p99 {p99} ms"
+                ));
+                runs.push(one);
+            }
         }
     }
     Ok(())
@@ -223,7 +235,7 @@ async fn raw_and_drain(
         say(&format!("drain: {}/s", figure(one.rate())));
         results.drain.push(one);
         if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
-            let one = follow::run(stack, sizes.drain, &mut results.peaks).await?;
+            let one = follow::run(stack, &mut results.peaks).await?;
             results.follow.push(one);
         }
     }
