@@ -385,6 +385,29 @@ fn deadline_of(settings: &CoordinatorSettings) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
+
+    #[tokio::test]
+    async fn a_shard_rests_at_least_half_of_the_time_set_and_at_most_all_of_it() {
+        let shard = Shard {
+            name: "one".to_owned(),
+            pool: MySqlPoolOptions::new().connect_lazy_with(MySqlConnectOptions::new()),
+            probe: &[],
+        };
+        let settings = CoordinatorSettings::default();
+        let rest = Duration::from_millis(settings.shard_rest_ms);
+        let away = SqlFault::Transient(sqlx::Error::PoolTimedOut);
+        for _ in 0..100 {
+            let breaker = Breaker::default();
+            let before = Instant::now();
+            note_answer(&shard, &breaker, &settings, Some(&away));
+            let after = Instant::now();
+            let half_time = breaker.admission(before + rest / 2);
+            assert!(matches!(half_time, Admission::Refused(_)), "{half_time:?}");
+            let over = breaker.admission(after + rest);
+            assert!(matches!(over, Admission::SendProbe(_)), "{over:?}");
+        }
+    }
 
     #[test]
     fn pieces_cover_the_range_once_and_none_is_empty() {

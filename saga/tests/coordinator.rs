@@ -157,6 +157,35 @@ async fn a_row_that_is_locked_for_long_holds_up_nobody_else() {
     harness.databases.drop_all().await;
 }
 
+#[tokio::test]
+async fn rows_that_are_locked_cost_no_more_time_than_a_set_may_take() {
+    let harness = TestHarness::new(Databases::create().await);
+    let shard = BRANCH_SHARDS[0];
+    let batch: Vec<_> = (0..20).map(|_| Purchase::from_one(shard, 1)).collect();
+    let mut other = harness.databases.pool(shard).begin().await.unwrap();
+    for purchase in &batch {
+        sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
+            .bind(purchase.xid().0.as_slice())
+            .bind([0_u8; 32].as_slice())
+            .execute(&mut *other)
+            .await
+            .unwrap();
+    }
+    let settings = CoordinatorSettings {
+        set_timeout_ms: 3_000,
+        ..CoordinatorSettings::default()
+    };
+    let coordinator = coordinator_on(harness.databases.shards.clone(), settings);
+    let since = Instant::now();
+    let answers = coordinator.run(batch).await;
+    let took = since.elapsed();
+    assert!(answers.iter().all(is_waiting), "{answers:?}");
+    // The usual wait, the time of a set, and the wait in which it ended.
+    assert!(took < Duration::from_secs(12), "took {took:?}");
+    other.rollback().await.unwrap();
+    harness.databases.drop_all().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_cut_under_load_lose_and_double_nothing() {
     let harness = TestHarness::new(Databases::create().await);

@@ -4,6 +4,7 @@
 
 pub mod harness;
 pub mod journal;
+pub mod meters;
 pub mod outcomes;
 
 use saga::{FENCE_TABLE_SQL, GLOBAL_TX_SQL, Shard, ShardId, Shards};

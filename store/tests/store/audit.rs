@@ -1,11 +1,12 @@
 //! The audit trail: an action and its entry are one, and the chain neither forks nor bends.
 
 use crate::support::{BACK_OFFICE, Own, TENANT, customer, fresh, usd, with_stores};
-use domain::{AccountId, ShardName, StoreKind, Xid};
+use domain::{AccountId, AccountStatus, ShardName, StoreKind, Xid};
 use futures_util::future::join_all;
 use sqlx::Executor;
 use std::collections::BTreeSet;
 use std::task::Poll;
+use std::time::Duration;
 use store::audit::{Action, Author, Deed, Entry, Expected, ShardCheck, Via};
 use store::{Funded, Funding, NewAccount, StoreError, Stores, StoresSettings};
 
@@ -113,6 +114,28 @@ async fn opening_funding_and_closing_leave_an_entry_each_in_their_author_s_name(
         );
         assert_eq!(own.trail(0).await, []);
         assert_eq!(own.checked(1, &[]).await.broken, None);
+    })
+    .await;
+}
+
+/// It was open when it was looked up, and somebody else's closing is committed by its own turn.
+#[tokio::test]
+async fn a_closing_that_comes_second_leaves_no_entry() {
+    with_stores(async |own| {
+        let id = own.account(0).await;
+        let mut other = own.pool_of(id).begin().await.unwrap();
+        let close = "UPDATE accounts SET status = 2, closed_at = UTC_TIMESTAMP(6)";
+        other.execute(close).await.unwrap();
+        let commit = async {
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            other.commit().await.unwrap();
+        };
+        let (closed, ()) = tokio::join!(own.accounts.close(BACK_OFFICE, id), commit);
+        let account = closed.unwrap().unwrap();
+        assert_eq!(account.status, AccountStatus::Closed);
+        let trail = own.trail(0).await;
+        let actions: Vec<_> = trail.iter().map(|e| e.action.as_str()).collect();
+        assert_eq!(actions, ["account.opened"]);
     })
     .await;
 }

@@ -160,6 +160,42 @@ async fn what_cannot_be_funded_is_told_and_booked_nowhere() {
     .await;
 }
 
+/// Callers open theirs under UUIDv7.
+#[tokio::test]
+async fn an_external_account_is_where_its_id_says_and_has_a_uuid_of_version_8() {
+    with_stores(async |own| {
+        for currency in ["USD", "EUR", "GBP", "JPY", "CHF", "SEK", "NOK", "PLN"] {
+            let new = NewAccount {
+                currency: currency.parse().unwrap(),
+                ..customer(AccountId::from_bytes(fresh()))
+            };
+            let funding = Funding {
+                currency: new.currency,
+                ..funding(new.id, 1)
+            };
+            own.open(new).await;
+            let funded = own.accounts.fund(BACK_OFFICE, &funding).await.unwrap();
+            assert!(matches!(funded, Funded::Booked(_)), "{funded:?}");
+        }
+        let mut externals = 0;
+        for shard in 0..2 {
+            let pool = own.pool_of(own.account_on(shard, 0).await);
+            let ids: Vec<Vec<u8>> = sqlx::query_scalar("SELECT id FROM accounts WHERE kind = 3")
+                .fetch_all(pool)
+                .await
+                .unwrap();
+            for id in ids {
+                assert_eq!((id[6] >> 4, id[8] >> 6), (8, 0b10), "{id:02x?}");
+                let id = AccountId::from_bytes(id.try_into().unwrap());
+                assert_eq!(own.routing().account_shard(id).index, shard);
+                externals += 1;
+            }
+        }
+        assert_eq!(externals, 8);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn a_funded_account_closed_since_still_answers_its_replay() {
     with_stores(async |own| {

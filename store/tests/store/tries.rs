@@ -27,6 +27,17 @@ async fn a_debit_reserves_and_a_credit_leaves_no_row() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_not_available() {
+    with_stores(async |own| {
+        let payer = own.account(100).await;
+        own.try_all(&[own.debit(payer, 60)]).await;
+        let account = own.accounts.find(BACK_OFFICE, payer).await.unwrap();
+        assert_eq!(account.unwrap().available_balance(), 40);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn each_reason_is_told() {
     with_stores(async |own| {
         let poor = own.account(10).await;
