@@ -3,8 +3,8 @@
 //!
 //! `replication` runs from the start of the follower's process until search finds every order as it
 //! ended: the binlogs also hold every change of accounts, holds and entries, and each order's versions, and
-//! events are published. `unpublished` is the same backlog once more, without events. `snapshot` is a
-//! follower without a position. Each begins with an empty index.
+//! events are published. `unpublished` is the same backlog once more, without events. `catch up` is the same
+//! while orders go on coming. `snapshot` is a follower without a position. Each begins with an empty index.
 
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,8 @@ use cdc_sync::search_client::SearchClient;
 use service::search::SearchSettings;
 use stack::{ServerName, Stack};
 
+use crate::accounts::Accounts;
+use crate::catch_up;
 use crate::cpu::CpuMeter;
 use crate::direct::Direct;
 use crate::followed::Followed;
@@ -29,7 +31,12 @@ const UNPUBLISHED: &str = "export HOLDFAST__EVENTS__PUBLISH='false'\n";
 
 /// Measures all of them, one after the other. The follower has ended every order that it has seen, and
 /// is stopped.
-pub async fn run(stack: &Stack, peaks: &mut PeakMemory) -> Result<FollowRun> {
+pub async fn run(
+    stack: &Stack,
+    accounts: &Accounts,
+    token: &str,
+    peaks: &mut PeakMemory,
+) -> Result<FollowRun> {
     let client = SearchClient::new(&SearchSettings::of_url(&stack.env().search_url))?;
     let loader = Direct::prepare(stack).await?;
     let followed = Followed::read(client, loader.shards()).await?;
@@ -47,11 +54,19 @@ pub async fn run(stack: &Stack, peaks: &mut PeakMemory) -> Result<FollowRun> {
     let unpublished = follow(stack, &followed, backlog, peaks).await;
     std::fs::remove_file(stack.layout().service_env())?;
     let unpublished = tell("unpublished", unpublished?);
+    followed.rewind().await?;
+    let catch_up = catch_up::run(stack, &followed, accounts, token, backlog, peaks).await?;
+    say(&format!(
+        "follow: caught up after {:.1} s",
+        catch_up.took.as_secs_f64()
+    ));
     followed.forget().await?;
+    let all = all + catch_up::LIVE_ORDERS;
     let snapshot = tell("snapshot", follow(stack, &followed, all, peaks).await?);
     Ok(FollowRun {
         replication,
         unpublished,
+        catch_up,
         snapshot,
         direct,
     })

@@ -1,9 +1,10 @@
 //! What the follower has left in Elasticsearch, and how to take it back to begin again.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use cdc_sync::index;
 use cdc_sync::position::{self, SavedPosition};
 use cdc_sync::search_client::SearchClient;
+use chrono::{DateTime, Utc};
 use reqwest::Method;
 use serde_json::json;
 
@@ -11,6 +12,7 @@ use serde_json::json;
 #[derive(Debug)]
 pub struct Followed {
     client: SearchClient,
+    shards: Vec<String>,
     positions: Vec<SavedPosition>,
 }
 
@@ -20,8 +22,20 @@ impl Followed {
         let positions = position::load(&client, &shards).await?;
         Ok(Self {
             client,
+            shards,
             positions: positions.into_iter().flatten().collect(),
         })
+    }
+
+    /// What was committed before this instant is found.
+    pub async fn as_of(&self) -> Result<DateTime<Utc>> {
+        let positions = position::load(&self.client, &self.shards).await?;
+        let as_of = positions.into_iter().map(|saved| match saved {
+            Some(saved) => Ok(DateTime::parse_from_rfc3339(&saved.as_of)?.to_utc()),
+            None => Ok(DateTime::UNIX_EPOCH),
+        });
+        let as_of: Vec<DateTime<Utc>> = as_of.collect::<Result<_>>()?;
+        as_of.into_iter().min().context("no shard is followed")
     }
 
     /// How many orders a search finds as ended.

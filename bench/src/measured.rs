@@ -74,10 +74,25 @@ pub struct FollowRun {
     pub replication: Run,
     /// The same without events.
     pub unpublished: Run,
+    /// The same while orders go on coming.
+    pub catch_up: CatchUp,
     /// All rows, without a position.
     pub snapshot: Run,
     /// The same documents from memory.
     pub direct: Run,
+}
+
+/// A backlog in the binlogs, worked off while orders go on coming.
+#[derive(Debug, Clone)]
+pub struct CatchUp {
+    /// How many orders the follower had missed.
+    pub backlog: usize,
+    /// How many came each second meanwhile.
+    pub live_per_second: f64,
+    /// Until every order of a moment ago was found.
+    pub took: Duration,
+    /// From paid to found, of a sample of those that came.
+    pub lags: Latencies,
 }
 
 /// More callers than places, for a while.

@@ -6,13 +6,14 @@ use crate::accept::{is_api, is_echo};
 use crate::cpu::BENCH;
 use crate::goals::Goal;
 use crate::load::PAYEES;
+use crate::markdown::{heading, ratio, table};
 use crate::measured::{
     AcceptLevel, AcceptRun, AloneRun, FollowRun, OverloadRun, PipelineRun, Run, rates, us_per_order,
 };
 use crate::plan::Plan;
 use crate::samples::{Samples, figure};
 use crate::session::Results;
-use crate::{backlog, goals};
+use crate::{backlog, follow_report, goals};
 
 /// The processes of the cost table, one column each; the databases share one.
 const COLUMNS: [&str; 8] = [
@@ -58,7 +59,7 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     write_alone(&mut text, &results.alone);
     write_accept(&mut text, &results.accept);
     write_overload(&mut text, results.overload.as_ref());
-    write_follow(&mut text, &results.follow);
+    follow_report::write(&mut text, &results.follow);
     write_pipeline(&mut text, results);
     write_memory(&mut text, results);
     text
@@ -117,16 +118,6 @@ fn write_throughput(text: &mut String, results: &Results) {
         "against naive",
     ];
     table(text, &head, rows.map(row));
-}
-
-/// The quotient of two medians, as a percentage or as a multiple.
-fn ratio(rate: &Samples, to: &Samples, unit: &str) -> String {
-    let quotient = rate.median() / to.median();
-    match unit {
-        _ if quotient.is_nan() => "–".to_owned(),
-        "%" => format!("{:.0} %", quotient * 100.0),
-        unit => format!("{} {unit}", figure(quotient)),
-    }
 }
 
 fn write_costs(text: &mut String, results: &Results) {
@@ -261,39 +252,6 @@ fn write_overload(text: &mut String, run: Option<&OverloadRun>) {
     table(text, &["", "measured"], rows);
 }
 
-fn write_follow(text: &mut String, runs: &[FollowRun]) {
-    if runs.is_empty() {
-        return;
-    }
-    heading(
-        text,
-        "The follower",
-        "`direct`: the documents of all orders from memory, by the follower's own writer, a lane for \
-         each server. `replication`: what `drain` left in the binlogs, from the start of the follower's \
-         process until search finds every order as it ended; the binlogs hold the accounts' changes too, \
-         and every version is published as an event. `unpublished`: the same backlog, without events. \
-         `snapshot`: all orders, without a position, published too. Each begins with an empty index.",
-    );
-    let of = |name: &str, run: fn(&FollowRun) -> &Run| {
-        let own: Vec<Run> = runs.iter().map(|one| run(one).clone()).collect();
-        let direct: Vec<Run> = runs.iter().map(|one| one.direct.clone()).collect();
-        vec![
-            format!("`{name}`"),
-            own.last().map_or(0, |run| run.orders).to_string(),
-            rates(&own).to_string(),
-            ratio(&rates(&own), &rates(&direct), "%"),
-        ]
-    };
-    let rows = [
-        of("direct", |one| &one.direct),
-        of("replication", |one| &one.replication),
-        of("unpublished", |one| &one.unpublished),
-        of("snapshot", |one| &one.snapshot),
-    ];
-    let head = ["", "orders, in the last run", "orders/s", "of direct"];
-    table(text, &head, rows.into_iter());
-}
-
 fn write_pipeline(text: &mut String, results: &Results) {
     let runs = &results.pipeline;
     if runs.is_empty() {
@@ -338,19 +296,4 @@ fn write_memory(text: &mut String, results: &Results) {
     let peaks = results.peaks.0.iter();
     let row = |(name, mb): (&String, &f64)| vec![name.clone(), format!("{} MB", figure(*mb))];
     table(text, &["service", "VmHWM"], peaks.map(row));
-}
-
-fn heading(text: &mut String, heading: &str, words: &str) {
-    let _ = writeln!(text, "\n## {heading}\n");
-    if !words.is_empty() {
-        let _ = writeln!(text, "{words}\n");
-    }
-}
-
-fn table(text: &mut String, head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
-    let _ = writeln!(text, "| {} |", head.join(" | "));
-    let _ = writeln!(text, "|{}", "---|".repeat(head.len()));
-    for cells in rows {
-        let _ = writeln!(text, "| {} |", cells.join(" | "));
-    }
 }

@@ -235,7 +235,8 @@ async fn raw_and_drain(
         say(&format!("drain: {}/s", figure(one.rate())));
         results.drain.push(one);
         if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
-            let one = follow::run(stack, &mut results.peaks).await?;
+            let Client { token, accounts } = client;
+            let one = follow::run(stack, accounts, token, &mut results.peaks).await?;
             results.follow.push(one);
         }
     }
