@@ -124,7 +124,9 @@ impl OrderProducer {
             .key(&key)
             .payload(&value)
             .headers(record_headers(traceparent, wake));
-        match self.current().send_result(record) {
+        // Whoever replaces the producer is to have the last handle of it.
+        let sent = self.current().send_result(record);
+        match sent {
             Ok(delivery) => Ok(delivery),
             Err((error, _)) => {
                 if error == KafkaError::MessageProduction(RDKafkaErrorCode::Fatal) {
