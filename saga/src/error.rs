@@ -251,17 +251,34 @@ mod tests {
 
     #[test]
     fn a_lost_connection_is_transient_and_may_pass() {
-        let fault = SqlFault::from(sqlx::Error::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        let fault = io(std::io::ErrorKind::UnexpectedEof);
         assert!(matches!(fault, SqlFault::Transient(_)));
         assert!(fault.is_passing());
     }
 
     #[test]
     fn a_refused_connection_does_not_pass_by_itself() {
-        let fault = SqlFault::from(sqlx::Error::Io(
-            std::io::ErrorKind::ConnectionRefused.into(),
-        ));
+        let fault = io(std::io::ErrorKind::ConnectionRefused);
         assert!(matches!(fault, SqlFault::Transient(_)));
         assert!(!fault.is_passing());
+    }
+
+    fn io(kind: std::io::ErrorKind) -> SqlFault {
+        SqlFault::from(sqlx::Error::Io(kind.into()))
+    }
+
+    #[test]
+    fn only_who_got_no_answer_or_no_connection_in_time_is_out_of_time() {
+        assert!(io(std::io::ErrorKind::TimedOut).is_out_of_time());
+        assert!(SqlFault::from(sqlx::Error::PoolTimedOut).is_out_of_time());
+        assert!(!io(std::io::ErrorKind::ConnectionRefused).is_out_of_time());
+        assert!(!SqlFault::from(sqlx::Error::RowNotFound).is_out_of_time());
+    }
+
+    #[test]
+    fn a_connection_that_broke_or_gave_no_answer_is_used_no_more() {
+        assert!(!io(std::io::ErrorKind::UnexpectedEof).leaves_connection_usable());
+        assert!(!io(std::io::ErrorKind::TimedOut).leaves_connection_usable());
+        assert!(SqlFault::from(sqlx::Error::RowNotFound).leaves_connection_usable());
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use support::harness::{TestCoordinator, TestHarness, coordinator_on};
 use support::journal::{POISON, Purchase};
+use support::meters::Meters;
 use support::outcomes::is_waiting;
 use support::{BRANCH_SHARDS, Databases};
 use tracing::span::{Attributes, Id, Record};
@@ -71,7 +72,9 @@ async fn an_alarm_is_logged_at_once_and_each_time_that_the_attempts_double() {
 }
 
 #[tokio::test]
-async fn what_becomes_stuck_is_logged_by_that_attempt_only() {
+async fn what_becomes_stuck_is_logged_and_counted_by_that_attempt_only() {
+    let meters = Meters::default();
+    let _metered = metrics::set_default_local_recorder(&meters);
     let harness = TestHarness::new(Databases::create().await);
     let settings = CoordinatorSettings {
         stuck_after_attempts: 3,
@@ -81,5 +84,6 @@ async fn what_becomes_stuck_is_logged_by_that_attempt_only() {
     let coordinator = coordinator_on(dead, settings);
     let errors = errors_by_attempt(&harness, coordinator, Purchase::of([1, 1])).await;
     assert_eq!(errors, [0, 0, 0, 1, 0, 0]);
+    assert_eq!(meters.count("saga_alarms_total", &[("kind", "stuck")]), 1);
     harness.databases.drop_all().await;
 }

@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::harness::{TestCoordinator, TestHarness, coordinator_on, log_table};
 use support::journal::{Journal, POISON, Purchase, Quantity};
+use support::meters::Meters;
 use support::outcomes::{CONFIRMED, assert_settled, is_waiting, sweep_all};
 use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
 
@@ -363,10 +364,21 @@ fn troubled(harness: &TestHarness, trouble: Trouble) -> Coordinator<LogTable<Pur
 
 #[tokio::test]
 async fn a_set_that_met_a_deadlock_is_run_again_at_once() {
+    let meters = Meters::default();
+    let _metered = metrics::set_default_local_recorder(&meters);
     let harness = TestHarness::new(Databases::create().await);
     let coordinator = troubled(&harness, Trouble::Deadlock(AtomicBool::new(false)));
     let purchases = vec![Purchase::of([2, 3])];
     assert_eq!(coordinator.run(purchases.clone()).await, [CONFIRMED]);
+    let retries = ["branch-0", "branch-1"].map(|shard| {
+        let labels = [
+            ("shard", shard),
+            ("operation", "try"),
+            ("cause", "transient"),
+        ];
+        meters.count("saga_set_retries_total", &labels)
+    });
+    assert_eq!(retries.iter().sum::<u64>(), 1);
     assert_settled(&harness, &purchases).await;
     harness.databases.drop_all().await;
 }
@@ -381,6 +393,24 @@ async fn a_set_with_an_answer_too_few_is_not_committed() {
     for purchase in &purchases {
         assert_eq!(harness.effects_of(purchase).await, [Effect::NONE; 2]);
     }
+    harness.databases.drop_all().await;
+}
+
+#[tokio::test]
+async fn a_batch_and_its_answers_are_counted_and_each_of_its_rounds_is_timed() {
+    let meters = Meters::default();
+    let _metered = metrics::set_default_local_recorder(&meters);
+    let harness = TestHarness::new(Databases::create().await);
+    let purchases = LOG_SHARDS.map(|home| Purchase::of([1, 1]).logged_on(home));
+    let answers = harness.coordinator().run(purchases.to_vec()).await;
+    assert_eq!(answers, [CONFIRMED; 2]);
+    for round in ["log", "try", "decide", "finish", "end"] {
+        let timed = meters.count("saga_round_seconds", &[("round", round)]);
+        assert_eq!(timed, 1, "{round}");
+    }
+    let batches = meters.count("saga_batch_transactions", &[("source", "records")]);
+    let confirmed = meters.count("saga_answers_total", &[("answer", "confirmed")]);
+    assert_eq!((batches, confirmed), (1, 2));
     harness.databases.drop_all().await;
 }
 

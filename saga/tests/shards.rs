@@ -10,6 +10,7 @@ use sqlx::Executor;
 use std::time::{Duration, Instant};
 use support::harness::{TestHarness, coordinator_on};
 use support::journal::Purchase;
+use support::meters::Meters;
 use support::outcomes::{CONFIRMED, assert_settled, is_parked, is_waiting, sweep_all};
 use support::{BRANCH_SHARDS, Databases, LOG_SHARDS};
 
@@ -155,6 +156,8 @@ async fn a_server_that_hangs_costs_one_time_out_and_not_one_per_shard() {
 
 #[tokio::test]
 async fn a_shard_that_comes_back_is_noticed_without_a_restart() {
+    let meters = Meters::default();
+    let _metered = metrics::set_default_local_recorder(&meters);
     let harness = TestHarness::new(Databases::create().await);
     let settings = CoordinatorSettings {
         shard_rest_ms: 50,
@@ -171,6 +174,7 @@ async fn a_shard_that_comes_back_is_noticed_without_a_restart() {
     assert!(is_waiting(
         &coordinator.run(vec![Purchase::from_one(shard, 1)]).await[0]
     ));
+    assert_eq!(meters.gauge("saga_shard_answers", "branch-0"), Some(0.0));
     harness
         .databases
         .pool(shard)
@@ -185,6 +189,7 @@ async fn a_shard_that_comes_back_is_noticed_without_a_restart() {
     tokio::time::timeout(Duration::from_secs(10), served)
         .await
         .unwrap();
+    assert_eq!(meters.gauge("saga_shard_answers", "branch-0"), Some(1.0));
     harness.databases.drop_all().await;
 }
 

@@ -11,11 +11,16 @@ use store::StoresSettings;
 /// Longer than a connection is used again without a test.
 const IDLE: Duration = Duration::from_millis(600);
 
-/// Ends the sessions that the stores have with the database of this account, as a restart does.
-async fn end_sessions(own: &Own, account: AccountId) {
+/// A session of the test's own with the database of this account.
+async fn session_beside(own: &Own, account: AccountId) -> MySqlConnection {
     let name = own.routing().account_shard(account);
     let url = &own.settings.account_shards[usize::from(name.index)];
-    let mut conn = MySqlConnection::connect(url).await.unwrap();
+    MySqlConnection::connect(url).await.unwrap()
+}
+
+/// Ends the sessions that the stores have with the database of this account, as a restart does.
+async fn end_sessions(own: &Own, account: AccountId) {
+    let mut conn = session_beside(own, account).await;
     for session in sessions(&mut conn).await {
         let kill = AssertSqlSafe(format!("KILL {session}"));
         // It may be gone by itself.
@@ -53,6 +58,24 @@ async fn sessions_that_were_ended_while_idle_are_never_used() {
             let found = own.accounts.find(BACK_OFFICE, account).await;
             assert!(found.unwrap().is_some());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_is_used_again() {
+    let settings = StoresSettings::default();
+    with_stores_on(Servers::of_environment(), settings, async |own| {
+        let account = own.account(1_000).await;
+        let mut conn = session_beside(&own, account).await;
+        let before = sessions(&mut conn).await;
+        for _ in 0..10 {
+            own.accounts.find(BACK_OFFICE, account).await.unwrap();
+        }
+        let after = sessions(&mut conn).await;
+        let is_kept = before.iter().any(|session| after.contains(session));
+        assert!(is_kept, "{before:?}, then {after:?}");
+        conn.close().await.unwrap();
     })
     .await;
 }
