@@ -17,6 +17,11 @@ pub async fn empty(root: &Path) -> Result<Stack> {
     std::fs::create_dir_all(root)?;
     let stack = Stack::create(root, StackOptions::default()).await?;
     stack.wipe_data().await?;
+    // What a run that was killed had set for one of its measurements.
+    let further = stack.layout().service_env();
+    if further.exists() {
+        std::fs::remove_file(further)?;
+    }
     Ok(stack)
 }
 
