@@ -98,18 +98,23 @@ async fn a_missing_table_is_nobodys_fault() {
     harness.databases.drop_all().await;
 }
 
+/// Locks the row that the fence of the purchase's only branch would be.
+async fn lock_fence(conn: &mut MySqlConnection, purchase: &Purchase) {
+    sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
+        .bind(purchase.xid().0.as_slice())
+        .bind([0_u8; 32].as_slice())
+        .execute(conn)
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn a_row_that_is_locked_for_a_moment_is_waited_for() {
     let harness = TestHarness::new(Databases::create().await);
     let purchase = Purchase::from_one(BRANCH_SHARDS[0], 1);
     let pool = harness.databases.pool(BRANCH_SHARDS[0]);
     let mut other = pool.begin().await.unwrap();
-    sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
-        .bind(purchase.xid().0.as_slice())
-        .bind([0_u8; 32].as_slice())
-        .execute(&mut *other)
-        .await
-        .unwrap();
+    lock_fence(&mut other, &purchase).await;
     let release = async {
         tokio::time::sleep(Duration::from_millis(2_500)).await;
         other.rollback().await.unwrap();
@@ -165,12 +170,7 @@ async fn rows_that_are_locked_cost_no_more_time_than_a_set_may_take() {
     let batch: Vec<_> = (0..20).map(|_| Purchase::from_one(shard, 1)).collect();
     let mut other = harness.databases.pool(shard).begin().await.unwrap();
     for purchase in &batch {
-        sqlx::query("INSERT INTO fences (xid, branch, state, digest) VALUES (?, 0, 1, ?)")
-            .bind(purchase.xid().0.as_slice())
-            .bind([0_u8; 32].as_slice())
-            .execute(&mut *other)
-            .await
-            .unwrap();
+        lock_fence(&mut other, purchase).await;
     }
     let settings = CoordinatorSettings {
         set_timeout_ms: 3_000,
