@@ -3,13 +3,14 @@
 //! How it stays honest: a watermark is read from the server, an instant and all that was committed
 //! before it. Once all of that is acknowledged and refreshed, so that a search finds it, `as_of` is
 //! that instant, and the next watermark is read. A follower that lags, or is gone, leaves an old one.
-//! All streams do this at the same instants, so that one refresh serves them all.
+//! All streams do this at the same instants, when all have written what they had in hand, so that one refresh
+//! serves them all.
 
 use crate::error::FollowError;
 use crate::examine::{Watermark, watermark};
 use crate::lag::Lag;
 use crate::position::{SavedPosition, save};
-use crate::refresher::Refresher;
+use crate::refresher::{Refresher, Seat};
 use crate::search_client::{SearchClient, SearchError};
 use crate::search_writer::now;
 use crate::session::Session;
@@ -33,6 +34,7 @@ pub struct Keeper<'a> {
     lag: &'a Lag,
     targets: &'a Targets,
     refresher: &'a Refresher,
+    seat: Seat,
     saved: SavedPosition,
     pending: Option<Watermark>,
     /// When the pending watermark was asked for: everything in it was committed by then, or a moment
@@ -58,6 +60,7 @@ impl<'a> Keeper<'a> {
             lag: session.lag,
             targets: session.targets,
             refresher: session.refresher,
+            seat: session.refresher.seat(&session.server.label),
             saved,
             pending: reached,
             asked: None,
@@ -71,20 +74,33 @@ impl<'a> Keeper<'a> {
     /// Elasticsearch refuses for good.
     pub async fn run(
         mut self,
-        applied: watch::Receiver<Applied>,
+        mut applied: watch::Receiver<Applied>,
         done: &CancellationToken,
     ) -> Result<(), FollowError> {
         while !done.is_cancelled() {
             self.next_watermark().await;
             tokio::select! {
                 () = done.cancelled() => break,
-                () = self.refresher.next_tick() => {}
+                () = self.until_time(&mut applied) => {}
             }
             let now = applied.borrow().clone();
             self.tick(&now).await?;
         }
         let last = applied.borrow().clone();
         self.tick(&last).await
+    }
+
+    /// Waits for the next tick, and until all that was read before it is written, here and by the other
+    /// streams; at most half an interval, and not for who is behind.
+    async fn until_time(&self, applied: &mut watch::Receiver<Applied>) {
+        let tick = self.refresher.next_tick();
+        self.seat.comes_to(tick);
+        tokio::time::sleep_until(tick.into()).await;
+        if !self.is_behind() {
+            let written = applied.wait_for(|applied| applied.read_until >= tick);
+            let _ = tokio::time::timeout_at(self.seat.patience(tick), written).await;
+        }
+        self.seat.ready_with_all(tick).await;
     }
 
     /// A server that does not answer leaves `as_of` as it is.
@@ -153,12 +169,16 @@ impl<'a> Keeper<'a> {
         }
         self.forget_snapshot().await?;
         // What was not all of the watermark is found as well; the position has not waited for it.
-        let interval = Duration::from_millis(self.settings.freshness_interval_ms);
-        if is_behind(self.asked.map(|asked| asked.elapsed()), interval) {
+        if self.is_behind() {
             self.refresher.refresh_seldom(applied.documents_at).await
         } else {
             self.refresher.refresh_after(applied.documents_at).await
         }
+    }
+
+    fn is_behind(&self) -> bool {
+        let interval = Duration::from_millis(self.settings.freshness_interval_ms);
+        is_behind(self.asked.map(|asked| asked.elapsed()), interval)
     }
 
     /// How far a snapshot has come need not be known once there is a position.
@@ -181,10 +201,10 @@ impl<'a> Keeper<'a> {
     }
 }
 
-/// Whether a watermark that was asked for so long ago is late: whoever keeps up reaches it by the second
-/// tick.
+/// Whether a watermark that was asked for so long ago is late: whoever keeps up reaches it within two
+/// intervals, or while the refresh after them waits for it.
 fn is_behind(waiting: Option<Duration>, interval: Duration) -> bool {
-    waiting.is_some_and(|waiting| waiting > 2 * interval)
+    waiting.is_some_and(|waiting| waiting > 2 * interval + interval / 2)
 }
 
 fn is_reached(pending: Option<&Watermark>, position: &Position) -> bool {
@@ -215,10 +235,10 @@ mod tests {
     }
 
     #[test]
-    fn who_has_not_reached_a_watermark_by_the_second_tick_is_behind() {
+    fn who_has_not_reached_a_watermark_for_two_intervals_and_a_half_is_behind() {
         let (ms, interval) = (Duration::from_millis, Duration::from_millis(1_000));
         assert!(!is_behind(None, interval));
-        assert!(!is_behind(Some(ms(2_000)), interval));
-        assert!(is_behind(Some(ms(2_001)), interval));
+        assert!(!is_behind(Some(ms(2_500)), interval));
+        assert!(is_behind(Some(ms(2_501)), interval));
     }
 }

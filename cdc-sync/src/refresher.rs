@@ -1,15 +1,18 @@
 //! Makes what was written found by a search, with one refresh for all streams: refreshes are what
 //! an index is kept busy with while little happens.
 //!
-//! All streams ask at the same instants. Whoever asks while a refresh runs waits for it, and is
-//! served by it if it started late enough to cover what they wrote. Whoever catches up refreshes seldom: what
-//! keeps an index from being written is not worth a view of orders that are late anyway.
+//! All streams ask at the same instants, the ticks. What they have in hand at a tick they write before they
+//! ask, and wait for each other with that ([`Seat`]), so that a change which came in just before a tick is
+//! found just after it. Whoever asks while a refresh runs waits for it, and is served by it if it started late
+//! enough to cover what they wrote. Whoever catches up refreshes seldom: what keeps an index from being
+//! written is not worth a view of orders that are late anyway.
 
 use crate::search_client::{SearchClient, SearchError};
 use reqwest::Method;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 /// Of the time of whoever catches up, refreshes take one part in so many.
 const SELDOM: u32 = 10;
@@ -22,6 +25,8 @@ pub struct Refresher {
     interval: Duration,
     /// What is known of the last one; held while one runs.
     last: Arc<Mutex<Last>>,
+    /// The streams that have yet to write what they have in hand at a tick, by their labels, with that tick.
+    writing: watch::Sender<HashMap<String, Instant>>,
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +57,22 @@ impl Refresher {
             began: Instant::now(),
             interval,
             last: Arc::default(),
+            writing: watch::Sender::default(),
         }
     }
 
-    /// Waits until the next instant at which all streams ask.
-    pub async fn next_tick(&self) {
+    /// The next instant at which all streams ask.
+    pub fn next_tick(&self) -> Instant {
         let now = Instant::now();
-        let wait = until_tick(now.duration_since(self.began), self.interval);
-        tokio::time::sleep_until((now + wait).into()).await;
+        now + until_tick(now.duration_since(self.began), self.interval)
+    }
+
+    /// A stream's place among those that wait for each other.
+    pub fn seat(&self, label: &str) -> Seat {
+        Seat {
+            label: label.to_owned(),
+            refresher: self.clone(),
+        }
     }
 
     /// Makes found what was acknowledged up to this instant.
@@ -93,6 +106,48 @@ impl Refresher {
         }
         drop(last);
         self.refresh_after(acknowledged).await
+    }
+}
+
+/// A stream's place among those that wait for each other. Nobody waits for one that does not come to a tick.
+#[derive(Debug)]
+pub struct Seat {
+    label: String,
+    refresher: Refresher,
+}
+
+impl Seat {
+    /// The stream will come to this tick's refresh, and is waited for.
+    pub fn comes_to(&self, tick: Instant) {
+        self.refresher.writing.send_modify(|writing| {
+            writing.insert(self.label.clone(), tick);
+        });
+    }
+
+    /// The stream has written all it will before this tick's refresh; waits until all that come to it have,
+    /// and not long for one that hangs.
+    pub async fn ready_with_all(&self, tick: Instant) {
+        self.leave();
+        let mut others = self.refresher.writing.subscribe();
+        let ready = others.wait_for(|writing| writing.values().all(|other| *other > tick));
+        let _ = tokio::time::timeout_at(self.patience(tick), ready).await;
+    }
+
+    /// Until when a tick's refresh is put off for what was in hand at the tick: half an interval.
+    pub fn patience(&self, tick: Instant) -> tokio::time::Instant {
+        (tick + self.refresher.interval / 2).into()
+    }
+
+    fn leave(&self) {
+        self.refresher.writing.send_modify(|writing| {
+            writing.remove(&self.label);
+        });
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.leave();
     }
 }
 

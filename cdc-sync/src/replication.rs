@@ -3,8 +3,9 @@
 //! The way of one change: the server sends the transaction it belongs to; [`Assembler`] checks each
 //! event and knows which rows are ours; a changed row becomes a document; documents gather in a
 //! [`Batch`], the newest version of each order only; a batch goes to the writer as soon as the
-//! writer asks for one and the batch is full or has waited its time. Reading goes on meanwhile, until the
-//! batch is full: it and the one that is being written are all that is ever held in memory.
+//! writer asks for one and the batch is full or has waited its time, or it is time for a refresh, which is to
+//! cover it. Reading goes on meanwhile, until the batch is full: it and the one that is being written are all
+//! that is ever held in memory.
 //!
 //! The rows of a transaction wait for its end ([`OpenTransaction`]), since only then they are facts.
 //!
@@ -20,11 +21,13 @@ use crate::dump::stream_error;
 use crate::error::{FollowError, Transient};
 use crate::health::Health;
 use crate::open_transaction::OpenTransaction;
+use crate::refresher::Refresher;
 use crate::rendered_document::RenderedDocument;
 use crate::rows::OrderRow;
 use crate::search_writer::now;
+use crate::session::Session;
 use crate::settings::FollowerSettings;
-use crate::sinks::Ask;
+use crate::sinks::{Ask, Departure};
 use crate::source::Server;
 use crate::table::OrdersTable;
 use crate::transaction::{Assembler, Step};
@@ -44,27 +47,30 @@ pub struct Reader<'a> {
     server: &'a Server,
     settings: &'a FollowerSettings,
     health: &'a Health,
+    refresher: &'a Refresher,
     assembler: Assembler,
     open: OpenTransaction,
     batch: Batch,
-    /// When the oldest change of the batch has waited long enough.
-    due: Option<Instant>,
+    /// When the oldest change of the batch has waited long enough, or a refresh is to cover it.
+    due: Instant,
     last_heard: Instant,
     is_open: bool,
 }
 
 impl<'a> Reader<'a> {
     /// At the beginning of a new stream from this server.
-    pub fn new(server: &'a Server, settings: &'a FollowerSettings, health: &'a Health) -> Self {
+    pub fn new(session: &Session<'a>) -> Self {
+        let server = session.server;
         Self {
             server,
-            settings,
-            health,
+            settings: &session.settings.follower,
+            health: session.health,
+            refresher: session.refresher,
             is_open: false,
             assembler: Assembler::new(server.shards.clone()),
             open: OpenTransaction::default(),
             batch: Batch::default(),
-            due: None,
+            due: session.refresher.next_tick().into(),
             last_heard: Instant::now(),
         }
     }
@@ -82,7 +88,7 @@ impl<'a> Reader<'a> {
         if !self.batch.is_empty()
             && let Some(ask) = asks.recv().await
         {
-            let _ = ask.send(self.batch);
+            let _ = ask.send(Departure::now(self.batch));
         }
         ended
     }
@@ -96,20 +102,18 @@ impl<'a> Reader<'a> {
         loop {
             let now = Instant::now();
             let is_full = self.is_full();
-            let is_due = is_full || self.due.is_some_and(|due| due <= now);
-            // Whoever is not due yet wakes up when it is.
-            let due = self.due.filter(|_| !is_due);
+            let is_due = is_full || self.due <= now;
             let silent_at = self.last_heard + self.settings.silence();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 ask = asks.recv(), if is_due => {
                     let Some(ask) = ask else { return Ok(()) };
-                    if ask.send(self.take_batch()).is_err() {
+                    if ask.send(Departure::now(self.take_batch())).is_err() {
                         return Ok(());
                     }
                 }
-                () = wake_at(due), if due.is_some() => {}
+                () = tokio::time::sleep_until(self.due), if !is_due => {}
                 event = tokio::time::timeout_at(silent_at, stream.next()), if !is_full => {
                     let event = self.received(event)?;
                     self.accept(&event)?;
@@ -129,7 +133,7 @@ impl<'a> Reader<'a> {
         if self.is_full() {
             self.last_heard = Instant::now();
         }
-        self.due = None;
+        self.due = self.refresher.next_tick().into();
         std::mem::take(&mut self.batch)
     }
 
@@ -168,6 +172,7 @@ impl<'a> Reader<'a> {
 
     fn accept(&mut self, event: &Event) -> Result<(), FollowError> {
         counter!("follower_events_total", "stream" => self.server.label.clone()).increment(1);
+        let was_empty = self.batch.is_empty();
         match self.assembler.accept(event)? {
             Step::Nothing => return Ok(()),
             Step::Rows(table) => self.rows(event, &table)?,
@@ -202,9 +207,9 @@ impl<'a> Reader<'a> {
                 self.batch.complete(id);
             }
         }
-        if self.due.is_none() && !self.batch.is_empty() {
+        if was_empty && !self.batch.is_empty() {
             let linger = Duration::from_millis(self.settings.bulk_linger_ms);
-            self.due = Some(Instant::now() + linger);
+            self.due = self.due.min(Instant::now() + linger);
         }
         Ok(())
     }
@@ -250,12 +255,5 @@ fn dead_letter(id: [u8; 16], version: u64, shard: &str, reason: &str) -> DeadLet
         reason: reason.to_owned(),
         failed_at: now(),
         document: None,
-    }
-}
-
-async fn wake_at(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at).await,
-        None => std::future::pending().await,
     }
 }

@@ -265,7 +265,7 @@ impl Session<'_> {
         let sinks = self.sinks();
         let (halt, done) = (self.stop.child_token(), CancellationToken::new());
         let read = async {
-            let reader = Reader::new(self.server, follower, self.health);
+            let reader = Reader::new(self);
             reader.run(&mut stream, asked, &halt).await
         };
         let write = async {

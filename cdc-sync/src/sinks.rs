@@ -13,7 +13,26 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot, watch};
 
 /// A request for the next batch, by who is free to take it.
-pub type Ask = oneshot::Sender<Batch>;
+pub type Ask = oneshot::Sender<Departure>;
+
+/// A batch that was handed on.
+#[derive(Debug)]
+pub struct Departure {
+    /// It; at a tick of the refresher it may be empty.
+    pub batch: Batch,
+    /// When: what was read before is in it or in an earlier one, but for transactions that have not ended.
+    pub at: Instant,
+}
+
+impl Departure {
+    /// Hands it on now.
+    pub fn now(batch: Batch) -> Self {
+        Self {
+            batch,
+            at: Instant::now(),
+        }
+    }
+}
 
 /// What was acknowledged.
 #[derive(Debug, Clone)]
@@ -22,14 +41,18 @@ pub struct Applied {
     pub position: Position,
     /// When documents were last acknowledged: a refresh that starts later makes all of them found.
     pub documents_at: Instant,
+    /// Every transaction that was read to its end before this instant is acknowledged.
+    pub read_until: Instant,
 }
 
 impl Applied {
     /// What is known before anything was sent: an earlier attempt may just have written documents.
     pub fn at(position: Position) -> Self {
+        let now = Instant::now();
         Self {
             position,
-            documents_at: Instant::now(),
+            documents_at: now,
+            read_until: now,
         }
     }
 }
@@ -54,13 +77,14 @@ impl Sinks {
             if asks.send(ask).await.is_err() {
                 return Ok(());
             }
-            let Ok(batch) = answer.await else {
+            let Ok(Departure { batch, at }) = answer.await else {
                 return Ok(());
             };
             let has_documents = batch.has_documents();
             let transactions = self.take(batch).await?;
             applied.send_modify(|applied| {
                 applied.position.merge(&transactions);
+                applied.read_until = at;
                 if has_documents {
                     applied.documents_at = Instant::now();
                 }

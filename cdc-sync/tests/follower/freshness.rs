@@ -46,6 +46,26 @@ async fn as_of_moves_while_followed_and_stays_while_stopped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_may_wait_ten_minutes_for_company_is_found_after_a_tick_all_the_same() {
+    World::run(async |world| {
+        world.settings.follower.bulk_linger_ms = 600_000;
+        world.settings.follower.freshness_interval_ms = 1_000;
+        let follower = world.follow().await;
+        follower.ready().await;
+        for accepted in 1..=3 {
+            world.shards[0].accept(1).await;
+            eventually("the order is found", async || {
+                let found = world.search.found().await.len();
+                (found == accepted).then_some(()).ok_or(found.to_string())
+            })
+            .await;
+        }
+        follower.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_status_tells_how_far_a_shard_is_also_while_nobody_follows() {
     World::run(async |world| {
         let settings = &world.settings;

@@ -90,6 +90,53 @@ async fn a_refresh_that_failed_serves_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_wait_for_those_that_come_to_the_same_tick() {
+    with_index(async |world| {
+        let refresher = refresher(&world.search);
+        let seats = ["orders-0", "orders-1", "orders-2"].map(|label| refresher.seat(label));
+        let [first, second, third] = seats;
+        let tick = refresher.next_tick() + 100 * INTERVAL;
+        first.comes_to(tick);
+        second.comes_to(tick);
+        third.comes_to(tick + INTERVAL);
+        let mut waiting = Box::pin(first.ready_with_all(tick));
+        assert!((&mut waiting).now_or_never().is_none(), "one still writes");
+        second.ready_with_all(tick).await;
+        assert!((&mut waiting).now_or_never().is_some(), "both have written");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_waits_for_a_stream_that_is_gone() {
+    with_index(async |world| {
+        let refresher = refresher(&world.search);
+        let (first, second) = (refresher.seat("orders-0"), refresher.seat("orders-1"));
+        let tick = refresher.next_tick() + 100 * INTERVAL;
+        second.comes_to(tick);
+        let mut waiting = Box::pin(first.ready_with_all(tick));
+        assert!((&mut waiting).now_or_never().is_none(), "one still writes");
+        drop(second);
+        assert!((&mut waiting).now_or_never().is_some(), "it is gone");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_hangs_puts_a_refresh_off_by_half_an_interval() {
+    with_index(async |world| {
+        let refresher = refresher(&world.search);
+        let (first, hangs) = (refresher.seat("orders-0"), refresher.seat("orders-1"));
+        let tick = refresher.next_tick();
+        hangs.comes_to(tick);
+        let waited = tokio::time::timeout(120 * INTERVAL, first.ready_with_all(tick)).await;
+        assert!(waited.is_ok(), "it waits for ever");
+        assert!(Instant::now() >= tick + INTERVAL / 2, "it has not waited");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_streams_under_a_trickle_refresh_once_an_interval() {
     World::run(async |world| {
         world.settings.follower.freshness_interval_ms = 500;
