@@ -65,8 +65,8 @@ pub struct Batches {
     deadline: Duration,
     tasks: JoinSet<Result<Vec<Answer>, String>>,
     running: HashMap<Id, (Batch, Instant)>,
-    /// The last one from partitions.
-    last: Option<Id>,
+    /// The last one from partitions, and how long it took once it has ended.
+    last: Option<(Id, Option<Duration>)>,
 }
 
 impl Batches {
@@ -89,10 +89,9 @@ impl Batches {
             .count()
     }
 
-    /// Whether the batch from partitions that began last still runs.
-    pub fn last_runs(&self) -> bool {
-        self.last
-            .is_some_and(|last| self.running.contains_key(&last))
+    /// How long the batch from partitions that began last took; none while it runs.
+    pub fn last_took(&self) -> Option<Duration> {
+        self.last.map_or(Some(Duration::ZERO), |(_, took)| took)
     }
 
     /// Starts a batch.
@@ -110,7 +109,7 @@ impl Batches {
             answered.map_err(|_| format!("the batch took longer than {deadline:?}"))
         });
         if matches!(batch.lane, Lane::Partitions(_)) {
-            self.last = Some(task.id());
+            self.last = Some((task.id(), None));
         }
         self.running.insert(task.id(), (batch, Instant::now()));
     }
@@ -136,11 +135,15 @@ impl Batches {
             Err(error) => (error.id(), Err(error.to_string())),
         };
         let (batch, since) = self.running.remove(&id)?;
+        let took = since.elapsed();
+        if let Some((_, last)) = self.last.as_mut().filter(|(last, _)| *last == id) {
+            *last = Some(took);
+        }
         let lane = match &batch.lane {
             Lane::Partitions(_) => "partitions",
             Lane::Retry(_) => "retry",
         };
-        meters::batch(lane, batch.works.len(), since.elapsed());
+        meters::batch(lane, batch.works.len(), took);
         let answers = answers.and_then(|answers| match answers.len() == batch.works.len() {
             true => Ok(answers),
             false => Err("the engine did not answer for every order".to_owned()),

@@ -185,8 +185,8 @@ impl Worker {
             if waiting == 0 {
                 return;
             }
-            let runs = self.batches.last_runs();
-            self.held_until = self.pace.held_until(waiting, runs, now);
+            let took = self.batches.last_took();
+            self.held_until = self.pace.held_until(waiting, took, now);
             if self.held_until.is_some() {
                 return;
             }
