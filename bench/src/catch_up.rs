@@ -37,10 +37,7 @@ pub async fn run(
     peaks: &mut PeakMemory,
 ) -> Result<CatchUp> {
     bench_stack::start(stack, &MAKERS).await?;
-    let load = Load {
-        orders: LIVE_ORDERS,
-        per_second_max: Some(LIVE_PER_SECOND as f64),
-    };
+    let load = Load::paced(LIVE_ORDERS, LIVE_PER_SECOND as f64);
     let reference = format!("live-{}", Utc::now().timestamp());
     let live = pipeline::run(stack, accounts, token, load, &reference);
     let (live, took) = tokio::try_join!(live, caught_up(stack, followed))?;

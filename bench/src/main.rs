@@ -3,6 +3,7 @@
 
 mod accept;
 mod accounts;
+mod all_services;
 mod alone;
 mod backlog;
 mod bench_stack;

@@ -37,13 +37,27 @@ type Watched = Arc<Mutex<BTreeSet<String>>>;
 /// What is posted.
 #[derive(Debug, Clone, Copy)]
 pub struct Load {
-    /// How many orders.
-    pub orders: usize,
-    /// Not faster than this; none: as fast as they are accepted.
-    pub per_second_max: Option<f64>,
+    orders: usize,
+    per_second_max: Option<f64>,
 }
 
 impl Load {
+    /// So many orders, as fast as they are accepted.
+    pub fn burst(orders: usize) -> Self {
+        Self {
+            orders,
+            per_second_max: None,
+        }
+    }
+
+    /// So many orders, not faster than this.
+    pub fn paced(orders: usize, per_second: f64) -> Self {
+        Self {
+            orders,
+            per_second_max: Some(per_second),
+        }
+    }
+
     /// How long after the beginning an order is due.
     fn due(&self, place: usize) -> Duration {
         let seconds = self.per_second_max.map(|rate| place as f64 / rate);

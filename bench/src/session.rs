@@ -16,7 +16,7 @@ use crate::measured::{
 use crate::plan::{Measurement, Plan, Sizes};
 use crate::samples::figure;
 use crate::{
-    accept, alone, bench_stack, drain, follow, limit, machine, naive, overload, pipeline, recovery,
+    accept, all_services, bench_stack, drain, follow, limit, machine, naive, overload, recovery,
     say,
 };
 
@@ -28,8 +28,6 @@ const SCOPES: [&str; 4] = [
     "orders:read",
 ];
 const MERCHANT: &str = "bench";
-/// Runs of `pipeline` that are not counted.
-const WARM_UPS: usize = 5;
 
 /// Everything that was measured; empty where it was left out.
 #[derive(Debug, Default)]
@@ -63,9 +61,11 @@ pub struct Results {
 }
 
 /// What the services are measured with.
-struct Client {
-    token: String,
-    accounts: Accounts,
+pub struct Client {
+    /// Its token.
+    pub token: String,
+    /// Its accounts, open and funded.
+    pub accounts: Accounts,
 }
 
 /// Brings the stack up, measures, and takes it down, also after a failure: what was measured by then
@@ -95,7 +95,7 @@ async fn measure(plan: &Plan, stack: &Stack, results: &mut Results) -> Result<()
         None
     };
     if let Some(client) = &client {
-        with_all_services(plan, stack, client, sizes, results).await?;
+        all_services::measure(plan, stack, client, sizes, results).await?;
         for name in ServerName::SERVICES {
             results.peaks.stop(stack, name).await?;
         }
@@ -122,65 +122,6 @@ async fn meet(stack: &Stack, payers: usize) -> Result<Client> {
     let accounts = Accounts::open(&stack.env().api_url, &token, payers).await?;
     say("the accounts are open and funded");
     Ok(Client { token, accounts })
-}
-
-async fn with_all_services(
-    plan: &Plan,
-    stack: &Stack,
-    client: &Client,
-    sizes: Sizes,
-    results: &mut Results,
-) -> Result<()> {
-    let Client { token, accounts } = client;
-    if !plan.has(Measurement::Alone) && !plan.has(Measurement::Pipeline) {
-        return Ok(());
-    }
-    let services = stack.services();
-    bench_stack::start(stack, &services).await?;
-    let searches = services.contains(&ServerName::CdcSync);
-    let burst = pipeline::Load {
-        orders: sizes.pipeline,
-        per_second_max: None,
-    };
-    if plan.has(Measurement::Pipeline) && searches {
-        // Kafka and Elasticsearch compile what they run for a minute or two.
-        for number in 1..=WARM_UPS {
-            say(&format!("pipeline: warming up, {number} of {WARM_UPS}"));
-            let reference = format!("warm-up-{number}");
-            pipeline::run(stack, accounts, token, burst, &reference).await?;
-        }
-    }
-    for number in 0..plan.runs {
-        if plan.has(Measurement::Alone) {
-            let one = alone::run(stack, accounts, token, sizes.alone).await?;
-            say(&format!(
-                "alone: p50 {} ms",
-                figure(one.latencies.quantile_ms(0.5))
-            ));
-            results.alone.push(one);
-        }
-        if plan.has(Measurement::Pipeline) && searches {
-            let reference = format!("pipeline-{number}");
-            let one = pipeline::run(stack, accounts, token, burst, &reference).await?;
-            say(&format!("pipeline: {}/s", figure(one.run.rate())));
-            let rate = one.run.rate();
-            results.pipeline.push(one);
-            for (part, runs) in [(2, &mut results.half_load), (4, &mut results.quarter_load)] {
-                let load = pipeline::Load {
-                    orders: sizes.pipeline / part,
-                    per_second_max: Some(rate / part as f64),
-                };
-                let reference = format!("one-in-{part}-{number}");
-                let one = pipeline::run(stack, accounts, token, load, &reference).await?;
-                let p99 = figure(one.lags.quantile_ms(0.99));
-                say(&format!(
-                    "at 1/{part} of that, paid to searchable p99 {p99} ms"
-                ));
-                runs.push(one);
-            }
-        }
-    }
-    Ok(())
 }
 
 /// What the API does alone with Kafka.
