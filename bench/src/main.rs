@@ -30,6 +30,7 @@ mod order_counts;
 mod order_requests;
 mod overload;
 mod pipeline;
+mod pipeline_report;
 mod plan;
 mod recovery;
 mod report;

@@ -13,7 +13,7 @@ use crate::measured::{
 use crate::plan::Plan;
 use crate::samples::{Samples, figure};
 use crate::session::Results;
-use crate::{backlog, follow_report, goals};
+use crate::{backlog, follow_report, goals, pipeline_report};
 
 /// The processes of the cost table, one column each; the databases share one.
 const COLUMNS: [&str; 8] = [
@@ -60,7 +60,7 @@ pub fn text(plan: &Plan, results: &Results) -> String {
     write_accept(&mut text, &results.accept);
     write_overload(&mut text, results.overload.as_ref());
     follow_report::write(&mut text, &results.follow);
-    write_pipeline(&mut text, results);
+    pipeline_report::write(&mut text, results);
     write_memory(&mut text, results);
     text
 }
@@ -249,45 +249,6 @@ fn write_overload(text: &mut String, run: Option<&OverloadRun>) {
     ];
     let rows = figures.into_iter();
     let rows = rows.map(|(name, value)| vec![name.to_owned(), value]);
-    table(text, &["", "measured"], rows);
-}
-
-fn write_pipeline(text: &mut String, results: &Results) {
-    let runs = &results.pipeline;
-    if runs.is_empty() {
-        return;
-    }
-    heading(
-        text,
-        "Accept to searchable",
-        "64 connections post; an order is searchable when a search of Elasticsearch finds it as paid. \
-         The lag is that of a sample of one in 50, looked for every 100 ms.",
-    );
-    let samples = |of: fn(&PipelineRun) -> f64| runs.iter().map(of).collect::<Samples>();
-    let lag = |runs: &[PipelineRun], share: f64| -> Samples {
-        let runs = runs.iter();
-        runs.map(|one| one.lags.quantile_ms(share)).collect()
-    };
-    let (half, quarter) = (&results.half_load, &results.quarter_load);
-    let rows = [
-        ("orders/s", samples(|one| one.run.rate())),
-        (
-            "last 202 after, s",
-            samples(|one| one.accepted.as_secs_f64()),
-        ),
-        (
-            "all searchable after, s",
-            samples(|one| one.run.took.as_secs_f64()),
-        ),
-        ("paid to searchable p50, ms", lag(runs, 0.5)),
-        ("paid to searchable p99, ms", lag(runs, 0.99)),
-        ("at half that pace: p50, ms", lag(half, 0.5)),
-        ("at half that pace: p99, ms", lag(half, 0.99)),
-        ("at a quarter of it: p50, ms", lag(quarter, 0.5)),
-        ("at a quarter of it: p99, ms", lag(quarter, 0.99)),
-    ];
-    let rows = rows.into_iter();
-    let rows = rows.map(|(name, samples)| vec![name.to_owned(), samples.to_string()]);
     table(text, &["", "measured"], rows);
 }
 
