@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use chrono::{TimeDelta, Utc};
 use stack::{ServerName, Stack};
 
@@ -19,8 +19,6 @@ const MAKERS: [ServerName; 2] = [ServerName::OrderApi, ServerName::Consumer(1)];
 /// What comes meanwhile, and for how long.
 const LIVE_PER_SECOND: usize = 100;
 const LIVE_SECONDS: usize = 40;
-const LOOK_EVERY: Duration = Duration::from_millis(100);
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(300);
 /// A follower that is not further behind than this keeps up.
 const MOMENT: TimeDelta = TimeDelta::seconds(3);
 
@@ -55,12 +53,6 @@ pub async fn run(
 async fn caught_up(stack: &Stack, followed: &Followed) -> Result<Duration> {
     let begun = Instant::now();
     stack.handle(FOLLOWER).launch().await?;
-    while followed.as_of().await? < Utc::now() - MOMENT {
-        ensure!(
-            begun.elapsed() < CAUGHT_UP_WITHIN,
-            "the follower has not caught up"
-        );
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    followed.until_as_of(|| Utc::now() - MOMENT).await?;
     Ok(begun.elapsed())
 }

@@ -57,12 +57,6 @@ impl<'a> Direct<'a> {
         sets.map(Vec::len).sum()
     }
 
-    /// The order shards.
-    pub fn shards(&self) -> Vec<String> {
-        let shards = self.lanes.iter().flat_map(|(server, _)| &server.shards);
-        shards.map(|shard| shard.name.to_string()).collect()
-    }
-
     /// Loads all documents into an index of its own, which is gone afterwards.
     pub async fn load(&self) -> Result<Run> {
         let search = &self.settings.search;

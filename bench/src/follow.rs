@@ -9,8 +9,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use cdc_sync::search_client::SearchClient;
-use service::search::SearchSettings;
+use chrono::Utc;
 use stack::{ServerName, Stack};
 
 use crate::accounts::Accounts;
@@ -24,10 +23,20 @@ use crate::say;
 const FOLLOWER: ServerName = ServerName::CdcSync;
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 const FOUND_WITHIN: Duration = Duration::from_secs(900);
-/// Direct loads that are not counted: Elasticsearch compiles what it runs for a minute or so.
+/// Direct loads that are not counted: Elasticsearch compiles what it runs for a minute or so. One
+/// replication is not counted either, as it runs other code: an order's later versions replace the first.
 const WARM_UPS: usize = 3;
 /// Settings of a follower that publishes nothing.
 const UNPUBLISHED: &str = "export HOLDFAST__EVENTS__PUBLISH='false'\n";
+
+/// Lets the follower find all that is there by now, so that it has missed only what comes from now on.
+/// It is stopped before and afterwards.
+pub async fn keep_up(stack: &Stack, peaks: &mut PeakMemory) -> Result<()> {
+    let now = Utc::now();
+    stack.handle(FOLLOWER).launch().await?;
+    Followed::read(stack).await?.until_as_of(|| now).await?;
+    peaks.stop(stack, FOLLOWER).await
+}
 
 /// Measures all of them, one after the other. The follower has ended every order that it has seen, and
 /// is stopped.
@@ -37,15 +46,16 @@ pub async fn run(
     token: &str,
     peaks: &mut PeakMemory,
 ) -> Result<FollowRun> {
-    let client = SearchClient::new(&SearchSettings::of_url(&stack.env().search_url))?;
     let loader = Direct::prepare(stack).await?;
-    let followed = Followed::read(client, loader.shards()).await?;
+    let followed = Followed::read(stack).await?;
     let all = loader.rows();
     let backlog = all - followed.ended().await?;
     for _ in 0..WARM_UPS {
         loader.load().await?;
     }
     let direct = tell("direct", loader.load().await?);
+    followed.rewind().await?;
+    follow(stack, &followed, backlog, peaks).await?;
     followed.rewind().await?;
     let replication = follow(stack, &followed, backlog, peaks).await?;
     let replication = tell("replication", replication);

@@ -13,10 +13,10 @@ pub fn write(text: &mut String, runs: &[FollowRun]) {
         text,
         "The follower",
         "`direct`: the documents of all orders from memory, by the follower's own writer, a lane for \
-         each server. `replication`: what `drain` left in the binlogs, from the start of the follower's \
-         process until search finds every order as it ended; the binlogs hold the accounts' changes too, \
-         and every version is published as an event. `unpublished`: the same backlog, without events. \
-         `snapshot`: all orders, without a position, published too. Each begins with an empty index.",
+         each server. `replication`: what `drain` left in the binlogs and nothing else, from the start of \
+         the follower's process until search finds every order as it ended; the binlogs hold the accounts' \
+         changes too, and every version is published as an event. `unpublished`: the same backlog, without \
+         events. `snapshot`: all orders, without a position, published too. Each begins with an empty index.",
     );
     let of = |name: &str, run: fn(&FollowRun) -> &Run| {
         let own: Vec<Run> = runs.iter().map(|one| run(one).clone()).collect();

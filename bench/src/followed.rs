@@ -1,12 +1,20 @@
 //! What the follower has left in Elasticsearch, and how to take it back to begin again.
 
-use anyhow::{Context, Result};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
 use cdc_sync::index;
 use cdc_sync::position::{self, SavedPosition};
 use cdc_sync::search_client::SearchClient;
 use chrono::{DateTime, Utc};
+use domain::{ShardName, StoreKind};
 use reqwest::Method;
 use serde_json::json;
+use service::search::SearchSettings;
+use stack::Stack;
+
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(300);
 
 /// The orders' index, and the positions as they were once.
 #[derive(Debug)]
@@ -17,8 +25,10 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// Reads the positions of these shards.
-    pub async fn read(client: SearchClient, shards: Vec<String>) -> Result<Self> {
+    /// Reads the positions of the stack's order shards.
+    pub async fn read(stack: &Stack) -> Result<Self> {
+        let client = SearchClient::new(&SearchSettings::of_url(&stack.env().search_url))?;
+        let shards = order_shards(stack)?;
         let positions = position::load(&client, &shards).await?;
         Ok(Self {
             client,
@@ -27,8 +37,21 @@ impl Followed {
         })
     }
 
+    /// Waits until everything is found that was committed before this instant, which may move on.
+    pub async fn until_as_of(&self, instant: impl Fn() -> DateTime<Utc>) -> Result<()> {
+        let begun = Instant::now();
+        while self.as_of().await? < instant() {
+            ensure!(
+                begun.elapsed() < CAUGHT_UP_WITHIN,
+                "the follower has not caught up"
+            );
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        Ok(())
+    }
+
     /// What was committed before this instant is found.
-    pub async fn as_of(&self) -> Result<DateTime<Utc>> {
+    async fn as_of(&self) -> Result<DateTime<Utc>> {
         let positions = position::load(&self.client, &self.shards).await?;
         let as_of = positions.into_iter().map(|saved| match saved {
             Some(saved) => Ok(DateTime::parse_from_rfc3339(&saved.as_of)?.to_utc()),
@@ -71,4 +94,11 @@ impl Followed {
         }
         Ok(())
     }
+}
+
+fn order_shards(stack: &Stack) -> Result<Vec<String>> {
+    let store = StoreKind::Orders;
+    let count = u16::try_from(stack.env().order_shards.len())?;
+    let names = (0..count).map(|index| ShardName { store, index }.to_string());
+    Ok(names.collect())
 }

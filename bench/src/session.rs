@@ -100,11 +100,6 @@ async fn measure(plan: &Plan, stack: &Stack, results: &mut Results) -> Result<()
             results.peaks.stop(stack, name).await?;
         }
     }
-    if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
-        // Without a position its first replication would be a snapshot.
-        bench_stack::start(stack, &[ServerName::CdcSync]).await?;
-        results.peaks.stop(stack, ServerName::CdcSync).await?;
-    }
     for _ in 0..plan.runs {
         raw_and_drain(plan, stack, client.as_ref(), sizes, results).await?;
     }
@@ -171,11 +166,15 @@ async fn raw_and_drain(
         stores.drop().await?;
     }
     let drains = plan.has(Measurement::Drain) || plan.has(Measurement::Follow);
+    let follows = plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync);
     if let Some(client) = client.filter(|_| drains) {
+        if follows {
+            follow::keep_up(stack, &mut results.peaks).await?;
+        }
         let one = drain::run(stack, &client.accounts, sizes.drain, &mut results.peaks).await?;
         say(&format!("drain: {}/s", figure(one.rate())));
         results.drain.push(one);
-        if plan.has(Measurement::Follow) && stack.services().contains(&ServerName::CdcSync) {
+        if follows {
             let Client { token, accounts } = client;
             let one = follow::run(stack, accounts, token, &mut results.peaks).await?;
             results.follow.push(one);
