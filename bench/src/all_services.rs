@@ -13,8 +13,6 @@ use crate::{alone, bench_stack, pipeline, say};
 const WARM_UPS: usize = 5;
 /// Parts of the pace at which the pipeline is measured as well.
 const PARTS: [u8; 2] = [2, 4];
-/// How many times the orders of a burst come at half its pace before anything counts.
-const PACED_WARM_UP: usize = 4;
 
 /// Measures what the plan names of these.
 pub async fn measure(
@@ -52,7 +50,7 @@ pub async fn measure(
 }
 
 /// Kafka and Elasticsearch compile what they run for minutes, and a moderate load runs other parts of them
-/// than a burst.
+/// than a burst. A quarter of the pace leaves them the time for it, which a higher one would not.
 async fn warm_up(stack: &Stack, client: &Client, sizes: Sizes) -> Result<()> {
     let Client { token, accounts } = client;
     let mut rate = f64::MAX;
@@ -63,8 +61,10 @@ async fn warm_up(stack: &Stack, client: &Client, sizes: Sizes) -> Result<()> {
         let one = pipeline::run(stack, accounts, token, burst, &reference).await?;
         rate = one.run.rate();
     }
-    say("pipeline: warming up at half its pace");
-    let load = Load::paced(PACED_WARM_UP * sizes.pipeline, rate / 2.0);
+    say("pipeline: warming up at a quarter of its pace, for some minutes");
+    let pace = rate / 4.0;
+    let orders = pace * sizes.paced_warm_up.as_secs_f64();
+    let load = Load::paced(orders as usize, pace);
     pipeline::run(stack, accounts, token, load, "warm-up-paced").await?;
     Ok(())
 }

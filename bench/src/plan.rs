@@ -68,6 +68,8 @@ pub struct Sizes {
     pub alone: usize,
     /// Orders of `pipeline`.
     pub pipeline: usize,
+    /// How long `pipeline` warms up at a quarter of its pace.
+    pub paced_warm_up: Duration,
     /// How long each run of `accept` takes.
     pub accept: Duration,
     /// How long `overload` lasts.
@@ -107,6 +109,7 @@ impl Plan {
             recovery: self.orders / 2 / share,
             alone: 400 / share,
             pipeline: 20_000 / share,
+            paced_warm_up: Duration::from_secs(300 / share as u64),
             accept: Duration::from_millis(3_000 / share as u64),
             overload: Duration::from_secs(60 / share as u64),
         }
